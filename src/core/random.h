@@ -6,23 +6,6 @@
 
 #include <stdint.h>
 
-/* Streams of the synthetic tensors; the numbers are part of the file format of golden tables. */
-typedef enum lac_role {
-    LAC_ROLE_WEIGHTS = 1,
-    LAC_ROLE_ACTIVATIONS = 2,
-    LAC_ROLE_BIAS = 3,
-    LAC_ROLE_WEIGHTS2 = 4,
-    LAC_ROLE_RECURRENT = 5,
-    LAC_ROLE_QUERY = 6,
-    LAC_ROLE_KEY = 7,
-    LAC_ROLE_VALUE = 8,
-    LAC_ROLE_ADJACENCY = 9,
-    LAC_ROLE_PERMUTATION = 10,
-    LAC_ROLE_MASK = 11,
-    LAC_ROLE_IMPORTANCE = 12,
-    LAC_ROLE_COUNT = 13
-} lac_role;
-
 typedef struct lac_random {
     uint64_t state;
 } lac_random;

@@ -1,0 +1,54 @@
+/* lacuna/kernel.h - a row of the kernel table: one fast routine for
+ * (layer kind, format of the weights, element type, instruction set). */
+#ifndef LACUNA_KERNEL_H
+#define LACUNA_KERNEL_H
+
+#include <lacuna/format.h>
+#include <lacuna/layer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { /* instruction-set bits a kernel requires; 0 is portable C */
+    LAC_ISA_AVX2 = 1,   /* AVX2 + FMA + F16C */
+    LAC_ISA_AVX512 = 2, /* F, BW, DQ, VL */
+    LAC_ISA_VNNI = 4,   /* AVX512-VNNI */
+    LAC_ISA_VBMI = 8,
+    LAC_ISA_BF16 = 16,
+    LAC_ISA_LIBRARY = 32 /* the dense library; off under LACUNA_ISA=ref */
+};
+
+typedef struct lac_kernel {
+    lac_row row;        /* "gemm_nm_s8_avx512vnni": kind, format, dtype, ISA */
+    const char *kind;   /* layer kind */
+    const char *format; /* of the weights; "dense": unpacked */
+    lac_dtype dtype;    /* of the activations: LAC_F32, LAC_U8, LAC_I8 */
+    uint32_t isa;
+    /* Whether it computes this layer; if not, the reason (shape, pattern, epilogue) in `why`. */
+    bool (*can_run)(const lac_layer *layer, char *why, size_t why_size);
+    /* Seconds for one run on one thread, estimated: the planner takes the least. */
+    double (*cost)(const lac_layer *layer);
+    /* Once per plan: repacks constant operands into *state. Operand shapes are those of run. */
+    lac_status (*prepare)(const lac_layer *layer, void **state, lac_error *err);
+    /* Reads activations (and residual) from `layer`, writes layer->output. Same bits for any
+     * thread count. */
+    lac_status (*run)(const lac_layer *layer, void *state, lac_error *err);
+    void (*release)(void *state);
+    size_t (*state_bytes)(const void *state); /* memory held, for reports; may be NULL */
+} lac_kernel;
+
+LAC_API extern lac_table lac_kernels;
+/* What this CPU has, after LACUNA_ISA (ref, avx2, avx512, native) has been applied. An unknown or
+ * unavailable value of LACUNA_ISA is an error. */
+LAC_API lac_status lac_isa(uint32_t *isa, lac_error *err);
+LAC_API const char *lac_isa_text(uint32_t isa, char *text, size_t size);
+/* The cheapest kernel that runs `layer` with the instruction sets `isa`; NULL and the reasons in
+ * `why` if none does. */
+LAC_API const lac_kernel *lac_kernel_choose(const lac_layer *layer, uint32_t isa, char *why,
+                                            size_t why_size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

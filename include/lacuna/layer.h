@@ -1,0 +1,121 @@
+/* lacuna/layer.h - the language between the graph and everything that computes.
+ *
+ * A layer is a kind, named integers (its geometry), operands by role, a numeric specification and
+ * the output. Kernels run layers; simulators count layers; captured networks and synthetic
+ * descriptions both become layers. */
+#ifndef LACUNA_LAYER_H
+#define LACUNA_LAYER_H
+
+#include <lacuna/core.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Operand roles. The numbers name the random streams of synthetic tensors and never change. */
+typedef enum lac_role {
+    LAC_ROLE_WEIGHTS = 1,
+    LAC_ROLE_ACTIVATIONS = 2,
+    LAC_ROLE_BIAS = 3,
+    LAC_ROLE_WEIGHTS2 = 4,
+    LAC_ROLE_RECURRENT = 5,
+    LAC_ROLE_QUERY = 6,
+    LAC_ROLE_KEY = 7,
+    LAC_ROLE_VALUE = 8,
+    LAC_ROLE_ADJACENCY = 9,
+    LAC_ROLE_PERMUTATION = 10,
+    LAC_ROLE_MASK = 11,
+    LAC_ROLE_IMPORTANCE = 12,
+    LAC_ROLE_RESIDUAL = 13, /* added before the activation; never random */
+    LAC_ROLE_LIMIT = 14
+} lac_role;
+
+struct lac_packed; /* lacuna/format.h */
+
+typedef struct lac_operand {
+    lac_tensor tensor;               /* dense elements in the layout of the kind; may be empty */
+    const struct lac_packed *packed; /* the packed form, or NULL */
+    bool transposed;                 /* the matrix is stored [k][n] instead of [n][k] */
+    int n, m;                        /* N:M promised along K (0:0 none; 1:1 dense) */
+    double density;                  /* asked for (synthetic) or measured; < 0 not known */
+    /* Numbers: real value = (element - zero_point) * scale. scale_count 0: plain integers or
+     * floats; 1: per tensor; else one per output channel (row n). */
+    const float *scale;
+    int64_t scale_count;
+    int32_t zero_point;
+} lac_operand;
+
+typedef enum lac_activation {
+    LAC_ACT_NONE,
+    LAC_ACT_CLIP,      /* min(max(x, low), high); ReLU is 0, infinity */
+    LAC_ACT_GELU,      /* x * (1 + erf(x / sqrt 2)) / 2 */
+    LAC_ACT_GELU_TANH, /* the tanh approximation */
+    LAC_ACT_SIGMOID,
+    LAC_ACT_TANH,
+    LAC_ACT_SILU /* x * sigmoid(x) */
+} lac_activation;
+
+#define LAC_LAYER_DIMS 14
+
+typedef struct lac_layer {
+    const struct lac_layer_kind *kind;
+    char name[128]; /* node name, or the --layer text */
+    int64_t dim[LAC_LAYER_DIMS]; /* in the order of kind->dims */
+    lac_operand operand[LAC_ROLE_LIMIT];
+    /* Activations and output (and residual) are stored with channels (features) fastest: conv
+     * [batch][h][w][c], attention [batch][tokens][heads][dim]. False: the order of CONVENTIONS:
+     * conv [batch][c][h][w], attention [heads][tokens][dim]. */
+    bool channels_last;
+    double softmax_scale; /* attention: factor on Q K^T, e.g. 1/sqrt(dim); 0: not given */
+    lac_activation activation;
+    float low, high;   /* of LAC_ACT_CLIP */
+    lac_tensor output; /* where the result goes; its dtype says int32 sums, float32, ... */
+    float output_scale; /* int8/uint8 output: real = (y - output_zero) * output_scale */
+    int32_t output_zero;
+    uint64_t seed; /* synthetic layers */
+    char text[3][64]; /* layer options that a simulator reads: mask spec, pattern mix, ... */
+} lac_layer;
+
+typedef struct lac_layer_dim {
+    const char *name;
+    int64_t initial; /* -1: must be given */
+    int64_t min, max;
+} lac_layer_dim;
+
+/* A row of the layer-kind table. */
+typedef struct lac_layer_kind {
+    lac_row row;
+    lac_layer_dim dims[LAC_LAYER_DIMS + 1]; /* ends with name NULL */
+    /* Checks derived limits (output size, groups divide channels, products fit). */
+    lac_status (*check)(const lac_layer *layer, lac_error *err);
+    /* Fills int8 / uint8... operands from layer->seed and the densities or patterns already in
+     * the operands, bit for bit as CONVENTIONS.md says. Owners: the layer (lac_layer_release). */
+    lac_status (*generate)(lac_layer *layer, lac_error *err);
+    /* Integer reference: int32 output in the kind's layout. Portable C, exact. */
+    lac_status (*reference)(const lac_layer *layer, lac_tensor *output, lac_error *err);
+    /* Number of matrix products and product `index` as a gemm layer with borrowed or owned
+     * operands (release it). NULL: does not lower to gemm. */
+    int64_t (*gemm_count)(const lac_layer *layer);
+    lac_status (*gemm)(const lac_layer *layer, int64_t index, lac_layer *gemm, lac_error *err);
+    /* Dense multiply-accumulates. */
+    int64_t (*macs)(const lac_layer *layer);
+} lac_layer_kind;
+
+LAC_API extern lac_table lac_layer_kinds;
+
+/* The dimension called `name` of this layer; a name the kind lacks gives -1. */
+LAC_API int64_t lac_layer_dim_get(const lac_layer *layer, const char *name);
+/* "gemm:m=512,n=768,k=768" -> kind and dims, checked. Operands stay empty. */
+LAC_API lac_status lac_layer_parse(lac_layer *layer, const char *text, lac_error *err);
+/* The same text back, all dims. */
+LAC_API const char *lac_layer_text(const lac_layer *layer, char *text, size_t size);
+/* --wd / --ad: "0.07" or "2:4" or "1:1" into the operand's n, m, density (checked). */
+LAC_API lac_status lac_operand_pattern(lac_operand *operand, const char *text, lac_error *err);
+LAC_API void lac_layer_release(lac_layer *layer);
+/* sum y[i] and sum y[i]*((i mod 251)+1), modulo 2^64, of an integer tensor. */
+LAC_API void lac_checksum(const lac_tensor *tensor, uint64_t *sum, uint64_t *weighted);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

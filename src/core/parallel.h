@@ -1,0 +1,15 @@
+/* One parallel loop with a static partition: the same bits for any thread count as long as each
+ * index writes only its own results. Shares the OpenMP pool with the dense library. */
+#ifndef LACUNA_CORE_PARALLEL_H
+#define LACUNA_CORE_PARALLEL_H
+
+#include <lacuna/core.h>
+
+/* Calls body(context, begin, end) for disjoint ranges that cover [0, count), each at least `grain`
+ * long (but for the last); sequential inside another parallel loop or when count <= grain. */
+void lac_parallel_for(int64_t count, int64_t grain,
+                      void (*body)(void *context, int64_t begin, int64_t end), void *context);
+
+/* lac_threads_set and lac_threads are public (lacuna/lacuna.h) and implemented beside this. */
+
+#endif
