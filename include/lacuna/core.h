@@ -153,6 +153,9 @@ LAC_API int lac_table_count(const lac_table *table);
 LAC_API const lac_row *lac_table_at(const lac_table *table, int index);
 /* The row called `name`, or NULL. */
 LAC_API const lac_row *lac_table_find(const lac_table *table, const char *name);
+/* Loads a shared object and calls its `lac_plugin_load`, which registers rows (lacuna/plugin.h).
+ * It stays loaded as long as the process. */
+LAC_API lac_status lac_plugin_open(const char *path, lac_error *err);
 
 /* ---- parameters ----------------------------------------------------------------------------- */
 

@@ -17,8 +17,6 @@
 extern "C" {
 #endif
 
-#define LAC_PLUGIN_ENTRY "lac_plugin_load"
-
 /* `row` must live as long as the process. */
 LAC_API lac_status lac_register_op(const lac_op *row, lac_error *err);
 LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
@@ -26,9 +24,6 @@ LAC_API lac_status lac_register_format(const lac_format *row, lac_error *err);
 LAC_API lac_status lac_register_kernel(const lac_kernel *row, lac_error *err);
 LAC_API lac_status lac_register_scheme(const lac_scheme *row, lac_error *err);
 LAC_API lac_status lac_register_accel(const lac_accel *row, lac_error *err);
-
-/* Loads the shared object and calls its entry. */
-LAC_API lac_status lac_plugin_open(const char *path, lac_error *err);
 
 #ifdef __cplusplus
 }

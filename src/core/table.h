@@ -25,8 +25,8 @@ struct lac_table {
 };
 #define LAC_TABLE(what_, builtin_, row_size_) {what_, builtin_, row_size_, NULL, 0}
 
-/* Appends a plug-in's row after checking size, ABI number and that `taken` (NULL: same name)
- * knows no such row yet. */
+/* Appends a plug-in's row after checking size, ABI number and that no row has its name
+ * yet. */
 lac_status lac_table_register(lac_table *table, const lac_row *row, lac_error *err);
 
 #endif

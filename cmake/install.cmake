@@ -1,0 +1,1 @@
+# Filled with the installation of headers, libraries, the command, man page and completion.
