@@ -63,6 +63,8 @@ typedef struct lac_format {
 } lac_format;
 
 LAC_API extern lac_table lac_formats;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_format(const lac_format *row, lac_error *err);
 
 /* "nm:n=2,m=4": the row and its parameters. */
 LAC_API lac_status lac_format_parse(const char *text, const lac_format **format,

@@ -39,6 +39,8 @@ typedef struct lac_kernel {
 } lac_kernel;
 
 LAC_API extern lac_table lac_kernels;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_kernel(const lac_kernel *row, lac_error *err);
 /* What this CPU has, after LACUNA_ISA (ref, avx2, avx512, native) has been applied. An unknown or
  * unavailable value of LACUNA_ISA is an error. */
 LAC_API lac_status lac_isa(uint32_t *isa, lac_error *err);

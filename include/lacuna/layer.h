@@ -102,6 +102,8 @@ typedef struct lac_layer_kind {
 } lac_layer_kind;
 
 LAC_API extern lac_table lac_layer_kinds;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
 
 /* The dimension called `name` of this layer; a name the kind lacks gives -1. */
 LAC_API int64_t lac_layer_dim_get(const lac_layer *layer, const char *name);

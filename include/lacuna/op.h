@@ -53,6 +53,8 @@ typedef struct lac_op {
 } lac_op;
 
 LAC_API extern lac_table lac_ops;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_op(const lac_op *row, lac_error *err);
 /* The row for (domain, name), or NULL. */
 LAC_API const lac_op *lac_op_find(const char *domain, const char *name);
 

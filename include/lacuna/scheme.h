@@ -62,6 +62,8 @@ typedef struct lac_scheme {
 } lac_scheme;
 
 LAC_API extern lac_table lac_schemes;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_scheme(const lac_scheme *row, lac_error *err);
 
 #ifdef __cplusplus
 }
