@@ -78,10 +78,10 @@ typedef struct lac_accel {
 } lac_accel;
 
 typedef struct lac_reproduced {
-    const char *table;  /* "EIE Table IV" */
-    const char *row;    /* "Alex-7" */
-    const char *metric; /* "time_us" */
-    double paper, ours; /* NAN: not available */
+    const char *table;      /* "EIE Table IV" */
+    const char *row;        /* "Alex-7" */
+    const char *metric;     /* "time_us" */
+    double paper, ours;     /* NAN: not available */
     const char *provenance; /* of the paper's figure: published, from memory, derived */
     const char *note;       /* assumption or cause of the deviation */
 } lac_reproduced;

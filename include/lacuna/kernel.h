@@ -10,13 +10,13 @@
 extern "C" {
 #endif
 
-enum { /* instruction-set bits a kernel requires; 0 is portable C */
-    LAC_ISA_AVX2 = 1,   /* AVX2 + FMA + F16C */
-    LAC_ISA_AVX512 = 2, /* F, BW, DQ, VL */
-    LAC_ISA_VNNI = 4,   /* AVX512-VNNI */
-    LAC_ISA_VBMI = 8,
-    LAC_ISA_BF16 = 16,
-    LAC_ISA_LIBRARY = 32 /* the dense library; off under LACUNA_ISA=ref */
+enum {                     /* instruction-set bits a kernel requires; 0 is portable C */
+       LAC_ISA_AVX2 = 1,   /* AVX2 + FMA + F16C */
+       LAC_ISA_AVX512 = 2, /* F, BW, DQ, VL */
+       LAC_ISA_VNNI = 4,   /* AVX512-VNNI */
+       LAC_ISA_VBMI = 8,
+       LAC_ISA_BF16 = 16,
+       LAC_ISA_LIBRARY = 32 /* the dense library; off under LACUNA_ISA=ref */
 };
 
 typedef struct lac_kernel {

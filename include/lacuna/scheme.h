@@ -27,7 +27,7 @@ typedef struct lac_weight {
     /* For the report. */
     int64_t bytes_before, bytes_after;
     int64_t nonzeros, count;
-    double error; /* relative: |W' - W| / |W|, Frobenius */
+    double error;    /* relative: |W' - W| / |W|, Frobenius */
     char expect[96]; /* what to expect: "smaller 2.7x; faster from 60 % zeros", and why not */
 } lac_weight;
 
@@ -41,7 +41,7 @@ typedef struct lac_calibration {
 } lac_calibration;
 
 typedef struct lac_compression {
-    lac_graph *graph; /* rewritten in place */
+    lac_graph *graph;                   /* rewritten in place */
     const lac_calibration *calibration; /* NULL: none */
     int n_weights;
     lac_weight *weights;

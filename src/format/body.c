@@ -77,8 +77,8 @@ lac_status lac_body_zeros(lac_graph *graph, lac_dtype dtype, int n, const int64_
 lac_status lac_body_bits(lac_graph *graph, int in, int64_t rows, int64_t row_bytes, int64_t count,
                          int bits, int *out, lac_error *err)
 {
-    static const int32_t powers[16] = {1,    2,    4,    8,     16,    32,    64,     128,
-                                       256,  512,  1024, 2048,  4096,  8192,  16384,  32768};
+    static const int32_t powers[16] = {1,   2,   4,    8,    16,   32,   64,    128,
+                                       256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
     int v, pair[2];
     if (bits == 0) /* nothing is stored: every number is 0 */
         return lac_body_zeros(graph, LAC_I64, 2, (int64_t[]){rows, count}, out, err);

@@ -43,7 +43,8 @@ static lac_status unpack(const lac_packed *packed, lac_tensor *matrix, lac_error
     size_t size = (size_t)lac_dtype_bits(packed->dtype) / 8;
     memset(matrix->data, 0, lac_tensor_bytes(matrix));
     for (int64_t i = 0; i < packed->field[VALUES].dims[0]; i++)
-        memcpy((char *)matrix->data + (size_t)((const int64_t *)packed->field[INDEX].data)[i] * size,
+        memcpy((char *)matrix->data +
+                   (size_t)((const int64_t *)packed->field[INDEX].data)[i] * size,
                (const char *)packed->field[VALUES].data + (size_t)i * size, size);
     return LAC_OK;
 }
@@ -55,9 +56,8 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
     for (int64_t i = 0; i < packed->field[INDEX].dims[0]; i++) {
         int64_t at = ((const int64_t *)packed->field[INDEX].data)[i];
         if (at <= last || at >= limit)
-            return lac_fail(err, LAC_ERROR_INPUT,
-                            "index[%lld] = %lld, want rising and below %lld", (long long)i,
-                            (long long)at, (long long)limit);
+            return lac_fail(err, LAC_ERROR_INPUT, "index[%lld] = %lld, want rising and below %lld",
+                            (long long)i, (long long)at, (long long)limit);
         last = at;
     }
     return LAC_OK;

@@ -40,8 +40,8 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
 
 const lac_format lac_format_dense = {
     .row = LAC_ROW(lac_format, "dense", "every element, row by row"),
-    .dtypes = LAC_BIT(LAC_F32) | LAC_BIT(LAC_F16) | LAC_BIT(LAC_BF16) | LAC_BIT(LAC_I8) |
-              LAC_BIT(LAC_U8),
+    .dtypes =
+        LAC_BIT(LAC_F32) | LAC_BIT(LAC_F16) | LAC_BIT(LAC_BF16) | LAC_BIT(LAC_I8) | LAC_BIT(LAC_U8),
     .fields = {{"values", LAC_NONE, "rows x cols elements, row-major"}},
     .pack = pack,
     .unpack = unpack,

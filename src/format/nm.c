@@ -104,7 +104,8 @@ static lac_status unpack(const lac_packed *packed, lac_tensor *matrix, lac_error
     memset(matrix->data, 0, lac_tensor_bytes(matrix));
     for (int64_t r = 0; r < packed->rows; r++) {
         char *row = (char *)matrix->data + (size_t)(r * packed->cols) * s.size;
-        const char *values = (const char *)packed->field[VALUES].data + (size_t)(r * s.kept) * s.size;
+        const char *values =
+            (const char *)packed->field[VALUES].data + (size_t)(r * s.kept) * s.size;
         const uint8_t *index = (const uint8_t *)packed->field[INDEX].data + r * s.row_bytes;
         for (int64_t at = 0; at < s.kept; at++) {
             int64_t k = at / s.n * s.m + lac_bits_get(index, at * s.bits, s.bits);
@@ -123,7 +124,8 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
     LAC_TRY(lac_field_check(packed, INDEX, packed->rows * s.row_bytes, err));
     for (int64_t r = 0; r < packed->rows; r++) {
         const uint8_t *index = (const uint8_t *)packed->field[INDEX].data + r * s.row_bytes;
-        const char *values = (const char *)packed->field[VALUES].data + (size_t)(r * s.kept) * s.size;
+        const char *values =
+            (const char *)packed->field[VALUES].data + (size_t)(r * s.kept) * s.size;
         int last = -1;
         for (int64_t at = 0; at < s.kept; at++) {
             int place = (int)lac_bits_get(index, at * s.bits, s.bits);

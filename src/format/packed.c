@@ -41,8 +41,8 @@ lac_status lac_field_check(const lac_packed *packed, int index, int64_t count, l
 {
     if (packed->field[index].dims[0] != count)
         return lac_fail(err, LAC_ERROR_INPUT, "field '%s' has %lld elements, want %lld",
-                        packed->format->fields[index].name,
-                        (long long)packed->field[index].dims[0], (long long)count);
+                        packed->format->fields[index].name, (long long)packed->field[index].dims[0],
+                        (long long)count);
     return LAC_OK;
 }
 
@@ -103,8 +103,7 @@ lac_status lac_packed_validate(const lac_packed *packed, lac_error *err)
                             field->rank);
         if (field->dtype != field_dtype(packed, i))
             return lac_fail(err, LAC_ERROR_INPUT, "field '%s' is %s, want %s", name,
-                            lac_dtype_name(field->dtype),
-                            lac_dtype_name(field_dtype(packed, i)));
+                            lac_dtype_name(field->dtype), lac_dtype_name(field_dtype(packed, i)));
     }
     lac_status status = packed->format->validate(packed, err);
     return status == LAC_OK ? LAC_OK : lac_fail_in(err, status, "%s", packed->format->row.name);
@@ -114,8 +113,8 @@ lac_status lac_unpack(const lac_packed *packed, lac_tensor *tensor, lac_error *e
 {
     lac_tensor matrix;
     LAC_TRY(lac_packed_validate(packed, err));
-    LAC_TRY(lac_tensor_make(&matrix, packed->dtype, 2, (int64_t[]){packed->rows, packed->cols},
-                            err));
+    LAC_TRY(
+        lac_tensor_make(&matrix, packed->dtype, 2, (int64_t[]){packed->rows, packed->cols}, err));
     lac_status status = packed->format->unpack(packed, &matrix, err);
     if (status == LAC_OK)
         status = lac_view_tensor(packed->view, &matrix, packed->rank, packed->dims, tensor, err);

@@ -5,8 +5,8 @@
 #include <lacuna/format.h>
 
 /* rows and cols of the matrix that `view` makes of a tensor; refuses ranks the view has not. */
-lac_status lac_view_size(lac_view view, int rank, const int64_t *dims, int64_t *rows,
-                         int64_t *cols, lac_error *err);
+lac_status lac_view_size(lac_view view, int rank, const int64_t *dims, int64_t *rows, int64_t *cols,
+                         lac_error *err);
 const char *lac_view_name(lac_view view); /* "rows", "columns", "conv" */
 lac_status lac_view_parse(const char *name, lac_view *view, lac_error *err);
 

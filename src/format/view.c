@@ -22,8 +22,8 @@ lac_status lac_view_parse(const char *name, lac_view *view, lac_error *err)
     return lac_fail(err, LAC_ERROR_INPUT, "view '%s': want rows, columns or conv", name);
 }
 
-lac_status lac_view_size(lac_view view, int rank, const int64_t *dims, int64_t *rows,
-                         int64_t *cols, lac_error *err)
+lac_status lac_view_size(lac_view view, int rank, const int64_t *dims, int64_t *rows, int64_t *cols,
+                         lac_error *err)
 {
     int64_t count;
     LAC_TRY(lac_shape_count(rank, dims, &count, err));
@@ -87,8 +87,8 @@ lac_status lac_view_matrix(lac_view view, const lac_tensor *tensor, lac_tensor *
     LAC_TRY(lac_view_size(view, tensor->rank, tensor->dims, &rows, &cols, err));
     LAC_TRY(element_size(tensor->dtype, &size, err));
     LAC_TRY(lac_tensor_make(matrix, tensor->dtype, 2, (int64_t[]){rows, cols}, err));
-    move(view, rows, cols, tensor->rank > 1 ? tensor->dims[1] : 1, size, matrix->data,
-         tensor->data, true);
+    move(view, rows, cols, tensor->rank > 1 ? tensor->dims[1] : 1, size, matrix->data, tensor->data,
+         true);
     return LAC_OK;
 }
 

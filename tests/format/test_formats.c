@@ -43,9 +43,9 @@ static const struct {
     int rank;
     int64_t dims[4];
 } shapes[] = {
-    {LAC_VIEW_ROWS, 2, {5, 8}},        {LAC_VIEW_ROWS, 2, {3, 9}}, {LAC_VIEW_ROWS, 1, {7}},
-    {LAC_VIEW_COLUMNS, 2, {11, 6}},    {LAC_VIEW_CONV, 4, {4, 5, 3, 3}}, {LAC_VIEW_ROWS, 2, {1, 1}},
-    {LAC_VIEW_CONV, 3, {2, 4, 5}},     {LAC_VIEW_ROWS, 3, {2, 3, 70}},
+    {LAC_VIEW_ROWS, 2, {5, 8}},     {LAC_VIEW_ROWS, 2, {3, 9}},       {LAC_VIEW_ROWS, 1, {7}},
+    {LAC_VIEW_COLUMNS, 2, {11, 6}}, {LAC_VIEW_CONV, 4, {4, 5, 3, 3}}, {LAC_VIEW_ROWS, 2, {1, 1}},
+    {LAC_VIEW_CONV, 3, {2, 4, 5}},  {LAC_VIEW_ROWS, 3, {2, 3, 70}},
 };
 
 static void for_each(visitor *visit)
@@ -84,8 +84,8 @@ static void round_trip(const lac_format *format, lac_packed *packed, const lac_t
     assert_int_equal(back.rank, tensor->rank);
     assert_memory_equal(back.data, tensor->data, lac_tensor_bytes(tensor));
     lac_tensor_release(&back);
-    assert_int_equal(
-        lac_format_bytes(format, &packed->params, packed->view, tensor, &bytes, &err), LAC_OK);
+    assert_int_equal(lac_format_bytes(format, &packed->params, packed->view, tensor, &bytes, &err),
+                     LAC_OK);
     assert_int_equal(bytes, lac_packed_bytes(packed));
 }
 
@@ -163,8 +163,7 @@ static void with_failing_memory(const lac_format *format, lac_packed *packed,
     lac_packed again;
     for (int n = 0; n < 40; n++) {
         lac_alloc_fail_after(n);
-        lac_status status =
-            lac_pack(&again, format, &packed->params, packed->view, tensor, &err);
+        lac_status status = lac_pack(&again, format, &packed->params, packed->view, tensor, &err);
         lac_alloc_fail_after(-1);
         if (status == LAC_OK) {
             lac_packed_release(&again);
@@ -193,8 +192,7 @@ static void test_misfits_are_refused(void **state)
     assert_int_equal(lac_format_parse("nm:n=2,m=4", &format, &params, &err), LAC_OK);
     assert_int_equal(lac_pack(&packed, format, &params, LAC_VIEW_ROWS, &tensor, &err),
                      LAC_ERROR_INPUT);
-    assert_string_equal(err.message,
-                        "nm: row 0 has 3 non-zeros in columns 0..3, limit n = 2");
+    assert_string_equal(err.message, "nm: row 0 has 3 non-zeros in columns 0..3, limit n = 2");
     assert_int_equal(lac_format_parse("nm:n=5,m=4", &format, &params, &err), LAC_OK);
     assert_int_equal(lac_pack(&packed, format, &params, LAC_VIEW_ROWS, &tensor, &err),
                      LAC_ERROR_INPUT);
