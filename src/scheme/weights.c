@@ -5,6 +5,7 @@
 
 #include "core/memory.h"
 #include "exec/fold.h"
+#include "format/packed.h"
 
 #include <math.h>
 #include <string.h>
