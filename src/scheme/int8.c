@@ -55,5 +55,6 @@ const lac_scheme lac_scheme_int8 = {
     .row = LAC_ROW(lac_scheme, "int8", "8-bit weights per output channel, calibrated activations"),
     .params = params,
     .formats = "",
+    .calibrates = true,
     .finish = finish,
 };
