@@ -111,9 +111,6 @@ LAC_API extern lac_table lac_layer_kinds;
 /* For plug-ins: `row` must live as long as the process. */
 LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
 
-/* Adds a plug-in's row, which must live as long as the process. */
-LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
-
 /* An empty layer of the kind called `kind`, no dim given yet: set those you know, then check. */
 LAC_API lac_status lac_layer_begin(lac_layer *layer, const char *kind, lac_error *err);
 /* Sets one dim, or all that an alias stands for. */
