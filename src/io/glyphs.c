@@ -167,8 +167,8 @@ static point map(const placement *p, point u)
 {
     int64_t gx = clamp(u.x, 0, ONE - 1) * (LATTICE - 1);
     int64_t gy = clamp(u.y, 0, ONE - 1) * (LATTICE - 1);
-    const point *top = &p->bend[gy / ONE][gx / ONE];
-    const point *bottom = top + LATTICE;
+    const point *top = p->bend[gy / ONE] + gx / ONE;
+    const point *bottom = p->bend[gy / ONE + 1] + gx / ONE;
     int64_t fx = gx % ONE;
     int64_t fy = gy % ONE;
     int64_t dx = (top[0].x * (ONE - fx) + top[1].x * fx) * (ONE - fy) +

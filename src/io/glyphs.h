@@ -17,7 +17,7 @@
 
 /* The two sets the models in data/ were made with: images 0 to count - 1 of each seed. */
 #define LAC_GLYPHS_TRAIN_SEED UINT64_C(1)
-#define LAC_GLYPHS_TRAIN_COUNT 64000
+#define LAC_GLYPHS_TRAIN_COUNT 1048576
 #define LAC_GLYPHS_TEST_SEED UINT64_C(2)
 #define LAC_GLYPHS_TEST_COUNT 4000
 
