@@ -29,7 +29,8 @@ void lac_glyphs_draw(uint64_t seed, int64_t index, uint8_t image[LAC_GLYPHS_PIXE
                      uint8_t *label);
 
 /* Draws images first to first + count - 1 one after another into `images`
- * (count * LAC_GLYPHS_PIXELS bytes) and their classes into `labels` (count bytes); NULL as above. */
+ * (count * LAC_GLYPHS_PIXELS bytes) and their classes into `labels` (count bytes); NULL as
+ * above. */
 void lac_glyphs_draw_range(uint64_t seed, int64_t first, int64_t count, uint8_t *images,
                            uint8_t *labels);
 
