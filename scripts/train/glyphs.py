@@ -13,7 +13,7 @@ SOURCE = os.path.join(ROOT, "src")
 
 def _constants():
     with open(os.path.join(SOURCE, "io", "glyphs.h"), encoding="utf-8") as header:
-        found = re.findall(r"#define LAC_GLYPHS_(\w+) (?:UINT64_C\()?(\d+)", header.read())
+        found = re.findall(r"#define LAC_GLYPHS_(\w+) +(?:UINT64_C\()?(\d+)", header.read())
     return {name: int(value) for name, value in found}
 
 

@@ -13,14 +13,14 @@
 
 #include "core/random.h"
 
-#define ONE INT64_C(4096)
-#define SIDE LAC_GLYPHS_SIDE
-#define MAX_STROKES 4
+#define ONE             INT64_C(4096)
+#define SIDE            LAC_GLYPHS_SIDE
+#define MAX_STROKES     4
 #define MAX_COORDINATES 12
-#define MAX_SEGMENTS 128
-#define TURN 32 /* directions in which an arc is flattened */
-#define LATTICE 4
-#define FAR (INT64_C(1) << 40) /* a squared distance that leaves no ink */
+#define MAX_SEGMENTS    128
+#define TURN            32 /* directions in which an arc is flattened */
+#define LATTICE         4
+#define UNTOUCHED       (INT64_C(1) << 40) /* a squared distance that leaves no ink */
 
 /* What is drawn and the noise over it come from streams of their own, so that the noise of a pixel
  * does not depend on how many numbers the strokes took. */
@@ -30,8 +30,8 @@ enum { ROLE_SHAPE = 64, ROLE_NOISE = 65 };
  * pairs x, y. An arc has points 0 and x, y of its centre, its half axes along x and y, and its
  * first and last direction in 1/32 turn clockwise from the right. */
 typedef struct stroke {
-    int8_t points;
-    int8_t at[MAX_COORDINATES];
+    int16_t points;
+    int16_t at[MAX_COORDINATES];
 } stroke;
 
 typedef struct symbol {
@@ -48,17 +48,21 @@ static const symbol symbols[LAC_GLYPHS_CLASSES] = {
     {"hook", 2, {{2, {70, 8, 70, 68}}, {0, {45, 68, 25, 24, 0, 16}}}},
     {"arch", 3, {{2, {20, 92, 20, 40}}, {0, {50, 40, 30, 32, 16, 32}}, {2, {80, 40, 80, 92}}}},
     {"wave", 2, {{0, {28, 50, 22, 30, 16, 32}}, {0, {72, 50, 22, 30, 16, 0}}}},
-    {"spiral", 3, {{0, {50, 50, 42, 42, 8, 24}}, {0, {50, 36, 28, 28, -8, 8}},
-                   {0, {50, 48, 16, 16, 8, 24}}}},
+    {"spiral",
+     3,
+     {{0, {50, 50, 42, 42, 8, 24}}, {0, {50, 36, 28, 28, -8, 8}}, {0, {50, 48, 16, 16, 8, 24}}}},
     {"trident", 3, {{2, {50, 8, 50, 95}}, {0, {50, 15, 34, 40, 0, 16}}, {2, {35, 80, 65, 80}}}},
-    {"ladder", 4, {{2, {25, 5, 25, 95}}, {2, {75, 5, 75, 95}}, {2, {25, 32, 75, 32}},
-                   {2, {25, 68, 75, 68}}}},
-    {"kite", 3, {{5, {50, 5, 82, 35, 50, 70, 18, 35, 50, 5}}, {2, {50, 70, 50, 97}},
-                 {2, {18, 35, 82, 35}}}},
+    {"ladder",
+     4,
+     {{2, {25, 5, 25, 95}}, {2, {75, 5, 75, 95}}, {2, {25, 32, 75, 32}}, {2, {25, 68, 75, 68}}}},
+    {"kite",
+     3,
+     {{5, {50, 5, 82, 35, 50, 70, 18, 35, 50, 5}}, {2, {50, 70, 50, 97}}, {2, {18, 35, 82, 35}}}},
     {"bolt", 1, {{4, {66, 5, 26, 52, 74, 48, 34, 95}}}},
     {"anchor", 3, {{2, {50, 5, 50, 92}}, {0, {50, 56, 38, 36, 0, 16}}, {2, {32, 22, 68, 22}}}},
-    {"key", 3, {{0, {50, 24, 20, 19, 0, 32}}, {2, {50, 43, 50, 95}},
-                {3, {50, 70, 74, 70, 74, 82}}}},
+    {"key",
+     3,
+     {{0, {50, 24, 20, 19, 0, 32}}, {2, {50, 43, 50, 95}}, {3, {50, 70, 74, 70, 74, 82}}}},
     {"lens", 2, {{0, {28, 50, 22, 24, 0, 32}}, {0, {72, 50, 22, 24, 0, 32}}}},
     {"crescent", 2, {{0, {46, 50, 40, 44, 5, 27}}, {0, {60, 50, 24, 28, 5, 27}}}},
 };
@@ -120,8 +124,7 @@ static int64_t square_root(int64_t n)
 /* The cosine of direction / TURN turns. */
 static int64_t cosine(int direction)
 {
-    static const int16_t quarter[TURN / 4 + 1] = {4096, 4017, 3784, 3406, 2896,
-                                                  2276, 1567, 799,  0};
+    static const int16_t quarter[TURN / 4 + 1] = {4096, 4017, 3784, 3406, 2896, 2276, 1567, 799, 0};
     int d = ((direction % TURN) + TURN) % TURN;
     d = d > TURN / 2 ? TURN - d : d;
     return d > TURN / 4 ? -quarter[TURN / 2 - d] : quarter[d];
@@ -280,7 +283,7 @@ static void ink(const path *from, int64_t half, int64_t level, int64_t light[LAC
 {
     int64_t distance[LAC_GLYPHS_PIXELS];
     for (int i = 0; i < LAC_GLYPHS_PIXELS; i++) {
-        distance[i] = FAR;
+        distance[i] = UNTOUCHED;
     }
     measure(from, half + ONE, distance);
     for (int i = 0; i < LAC_GLYPHS_PIXELS; i++) {
@@ -344,8 +347,7 @@ static void shade(lac_random *random, const int64_t light[LAC_GLYPHS_PIXELS],
     }
 }
 
-void lac_glyphs_draw(uint64_t seed, int64_t index, uint8_t image[LAC_GLYPHS_PIXELS],
-                     uint8_t *label)
+void lac_glyphs_draw(uint64_t seed, int64_t index, uint8_t image[LAC_GLYPHS_PIXELS], uint8_t *label)
 {
     /* The index goes through the generator's mixing before the seed is added: seed and index added
      * as they are would make image i + 1 of one set image i of the next. */
@@ -354,7 +356,7 @@ void lac_glyphs_draw(uint64_t seed, int64_t index, uint8_t image[LAC_GLYPHS_PIXE
     lac_random random = lac_random_stream(own, ROLE_SHAPE);
     int class = (int)uniform(&random, 0, LAC_GLYPHS_CLASSES - 1);
     if (label != NULL) {
-        *label = (uint8_t)class;
+        *label = (uint8_t) class;
     }
     if (image == NULL) {
         return;

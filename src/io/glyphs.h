@@ -11,15 +11,15 @@
 
 #include <stdint.h>
 
-#define LAC_GLYPHS_SIDE 28
-#define LAC_GLYPHS_PIXELS (LAC_GLYPHS_SIDE * LAC_GLYPHS_SIDE)
+#define LAC_GLYPHS_SIDE    28
+#define LAC_GLYPHS_PIXELS  (LAC_GLYPHS_SIDE * LAC_GLYPHS_SIDE)
 #define LAC_GLYPHS_CLASSES 16
 
 /* The two sets the models in data/ were made with: images 0 to count - 1 of each seed. */
-#define LAC_GLYPHS_TRAIN_SEED UINT64_C(1)
+#define LAC_GLYPHS_TRAIN_SEED  UINT64_C(1)
 #define LAC_GLYPHS_TRAIN_COUNT 1048576
-#define LAC_GLYPHS_TEST_SEED UINT64_C(2)
-#define LAC_GLYPHS_TEST_COUNT 4000
+#define LAC_GLYPHS_TEST_SEED   UINT64_C(2)
+#define LAC_GLYPHS_TEST_COUNT  4000
 
 /* Draws image `index` of the set `seed`: LAC_GLYPHS_PIXELS bytes, row by row from the top, 0 dark
  * and 255 bright (bright ink on a dark ground). Sets *label to its class, 0 to

@@ -14,10 +14,10 @@ enum { FIRST = 64 };
 
 /* CRC-32 of the first 64 images of each set, of their labels, and of 4 images far from the start.
  * They are part of the contract: the accuracies stated in data/ hold for these very bytes. */
-#define TRAIN_CRC UINT32_C(0x92D00368)
-#define TEST_CRC UINT32_C(0x8FC168A7)
+#define TRAIN_CRC       UINT32_C(0x92D00368)
+#define TEST_CRC        UINT32_C(0x8FC168A7)
 #define TEST_LABELS_CRC UINT32_C(0xB4386C45)
-#define FAR_CRC UINT32_C(0xD8729CE4)
+#define FAR_CRC         UINT32_C(0xD8729CE4)
 
 /* The CRC-32 of zip and PNG, bit by bit: the test must not lean on code it does not test. */
 static uint32_t crc32_of(const uint8_t *bytes, size_t count)
