@@ -3,8 +3,8 @@
 usage: check.py [FILE...]
 
 The compressions change the stored matrices only, with no training after them: n of m along K by
-magnitude, symmetric rounding to int8 or int4 with one scale per output, and pruning and rounding
-together.
+magnitude, symmetric rounding to int8, int4 or int2 with one scale per output, and pruning and
+rounding together.
 """
 import os
 import sys
@@ -53,6 +53,7 @@ COMPRESSIONS = [
     ("as stored", lambda x: x),
     ("int8", lambda x: quantize(x, 8)),
     ("int4", lambda x: quantize(x, 4)),
+    ("int2", lambda x: quantize(x, 2)),
     ("2:4", lambda x: prune(x, 2, 4)),
     ("1:4", lambda x: prune(x, 1, 4)),
     ("2:4 and int8", lambda x: quantize(prune(x, 2, 4), 8)),

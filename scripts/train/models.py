@@ -1,9 +1,8 @@
 """The three classifiers, as functions of a flat dictionary of named weights.
 
-Every matrix is stored [K][N] and multiplied from the right, as the ONNX files keep it, except the
-fully connected network's, which Gemm with transB=1 takes as [N][K]. Every K is a multiple of 16
-but the pixels' 784 = 49 * 16, the 300 and the 100 of the fully connected network, whose shape is
-that of LeNet-300-100.
+The transformer's matrices are stored [K][N] and multiplied from the right, as its ONNX file keeps
+them; the others are [N][K], as Gemm with transB=1 takes them. Every K is a multiple of 16 but 300
+and 100, the hidden layers of the fully connected network, which has the shape of LeNet-300-100.
 """
 import jax
 import jax.numpy as jnp
