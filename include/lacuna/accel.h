@@ -78,15 +78,17 @@ typedef struct lac_accel {
 } lac_accel;
 
 typedef struct lac_reproduced {
-    const char *table;  /* "EIE Table IV" */
-    const char *row;    /* "Alex-7" */
-    const char *metric; /* "time_us" */
-    double paper, ours; /* NAN: not available */
+    const char *table;      /* "EIE Table IV" */
+    const char *row;        /* "Alex-7" */
+    const char *metric;     /* "time_us" */
+    double paper, ours;     /* NAN: not available */
     const char *provenance; /* of the paper's figure: published, from memory, derived */
     const char *note;       /* assumption or cause of the deviation */
 } lac_reproduced;
 
 LAC_API extern lac_table lac_accels;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_accel(const lac_accel *row, lac_error *err);
 
 /* Runs the layer and checks: supports() (LAC_ERROR_UNSUPPORTED with the reason if not), counters
  * against the identities (LAC_ERROR_INTERNAL naming both sides), checksums. */

@@ -22,9 +22,9 @@ extern "C" {
 #endif
 #define LAC_PRINTF(text, first) __attribute__((format(printf, text, first)))
 
-#define LAC_VERSION_MAJOR 0
-#define LAC_VERSION_MINOR 1
-#define LAC_VERSION_PATCH 0
+#define LAC_VERSION_MAJOR  0
+#define LAC_VERSION_MINOR  1
+#define LAC_VERSION_PATCH  0
 #define LAC_VERSION_STRING "0.1.0"
 
 /* ---- errors ------------------------------------------------------------------------------ */
@@ -130,8 +130,8 @@ LAC_API void lac_tensor_release(lac_tensor *tensor);
 LAC_API double lac_tensor_get(const lac_tensor *tensor, int64_t index);
 LAC_API void lac_tensor_set(lac_tensor *tensor, int64_t index, double value);
 /* All elements converted to another numeric dtype (C conversion; saturating for integers). */
-LAC_API lac_status lac_tensor_convert(lac_tensor *target, lac_dtype dtype,
-                                      const lac_tensor *source, lac_error *err);
+LAC_API lac_status lac_tensor_convert(lac_tensor *target, lac_dtype dtype, const lac_tensor *source,
+                                      lac_error *err);
 /* "float32[8,3,224,224]" into `text`; returns text. */
 LAC_API const char *lac_tensor_text(const lac_tensor *tensor, char *text, size_t size);
 
@@ -146,7 +146,10 @@ typedef struct lac_row {
     const char *name;    /* what users type; unique within the table (for op: with domain) */
     const char *summary; /* one line for `list` and the documentation */
 } lac_row;
-#define LAC_ROW(type, name_, summary_) {sizeof(type), LAC_ABI, name_, summary_}
+#define LAC_ROW(type, name_, summary_)                                                             \
+    {                                                                                              \
+        sizeof(type), LAC_ABI, name_, summary_                                                     \
+    }
 
 typedef struct lac_table lac_table; /* built-in rows, then registered rows */
 LAC_API int lac_table_count(const lac_table *table);
@@ -179,11 +182,11 @@ LAC_API const char *lac_provenance_name(lac_provenance provenance);
 typedef struct lac_param {
     const char *name;
     lac_param_type type;
-    const char *unit;     /* "cycles", "bytes/cycle", "" */
-    double initial;       /* default of INT and REAL */
-    double min, max;      /* inclusive limits of INT and REAL */
-    const char *text;     /* default of CHOICE and TEXT */
-    const char *choices;  /* "ws|os|is" */
+    const char *unit;    /* "cycles", "bytes/cycle", "" */
+    double initial;      /* default of INT and REAL */
+    double min, max;     /* inclusive limits of INT and REAL */
+    const char *text;    /* default of CHOICE and TEXT */
+    const char *choices; /* "ws|os|is" */
     lac_provenance provenance;
     const char *source; /* paper, table, code, or why we chose it */
     const char *summary;

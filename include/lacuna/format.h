@@ -33,14 +33,14 @@ typedef struct lac_packed {
     lac_dtype dtype; /* of the unpacked elements: float32, int8, ... */
     int rank;        /* shape of the unpacked tensor, before the view */
     int64_t dims[LAC_MAX_RANK];
-    int64_t rows, cols; /* of the matrix that the view makes of it */
+    int64_t rows, cols;               /* of the matrix that the view makes of it */
     lac_tensor field[LAC_MAX_FIELDS]; /* one-dimensional */
 } lac_packed;
 
 typedef struct lac_format {
     lac_row row;
     const lac_param *params;
-    uint32_t dtypes; /* element types it packs */
+    uint32_t dtypes;                      /* element types it packs */
     lac_field fields[LAC_MAX_FIELDS + 1]; /* ends with name NULL */
     /* Packs `matrix` [rows][cols] (contiguous, packed->dtype) into the fields of `packed`, whose
      * format, params, view, dtype, rank, dims, rows, cols are set. LAC_ERROR_INPUT when the matrix
@@ -57,16 +57,19 @@ typedef struct lac_format {
     lac_status (*bytes)(const lac_packed *packed, const lac_tensor *matrix, int64_t *bytes,
                         lac_error *err);
     /* Appends standard ONNX operators (opset 13..17, no constants larger than the field sizes
-     * justify) that turn the values `field[i]` into the matrix [rows][cols]; *matrix is the value. */
+     * justify) that turn the values `field[i]` into the matrix [rows][cols]; *matrix is the value.
+     */
     lac_status (*unpack_graph)(const lac_packed *packed, lac_graph *graph, const int *field,
                                int *matrix, lac_error *err);
 } lac_format;
 
 LAC_API extern lac_table lac_formats;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_format(const lac_format *row, lac_error *err);
 
 /* "nm:n=2,m=4": the row and its parameters. */
-LAC_API lac_status lac_format_parse(const char *text, const lac_format **format,
-                                    lac_params *params, lac_error *err);
+LAC_API lac_status lac_format_parse(const char *text, const lac_format **format, lac_params *params,
+                                    lac_error *err);
 /* Packs a weight tensor (any rank its view allows). Release with lac_packed_release. */
 LAC_API lac_status lac_pack(lac_packed *packed, const lac_format *format, const lac_params *params,
                             lac_view view, const lac_tensor *tensor, lac_error *err);

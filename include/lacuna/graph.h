@@ -77,7 +77,7 @@ typedef struct lac_graph {
     int *inputs, *outputs; /* value numbers; constants are not inputs */
     struct {
         const char *key, *text;
-    } * meta; /* metadata_props, in file order */
+    } * meta;        /* metadata_props, in file order */
     int capacity[5]; /* of the five arrays above, private */
 } lac_graph;
 
@@ -101,7 +101,7 @@ LAC_API lac_status lac_graph_output(lac_graph *graph, int value, lac_error *err)
 LAC_API lac_status lac_graph_meta_set(lac_graph *graph, const char *key, const char *text,
                                       lac_error *err);
 LAC_API const char *lac_graph_meta(const lac_graph *graph, const char *key); /* or NULL */
-LAC_API int lac_graph_find(const lac_graph *graph, const char *value_name); /* or -1 */
+LAC_API int lac_graph_find(const lac_graph *graph, const char *value_name);  /* or -1 */
 
 /* Attribute setters replace an attribute of the same name; data is copied (tensors shared). */
 LAC_API lac_status lac_node_set_int(lac_graph *graph, lac_node *node, const char *name, int64_t i,

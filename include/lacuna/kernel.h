@@ -10,13 +10,13 @@
 extern "C" {
 #endif
 
-enum { /* instruction-set bits a kernel requires; 0 is portable C */
-    LAC_ISA_AVX2 = 1,   /* AVX2 + FMA + F16C */
-    LAC_ISA_AVX512 = 2, /* F, BW, DQ, VL */
-    LAC_ISA_VNNI = 4,   /* AVX512-VNNI */
-    LAC_ISA_VBMI = 8,
-    LAC_ISA_BF16 = 16,
-    LAC_ISA_LIBRARY = 32 /* the dense library; off under LACUNA_ISA=ref */
+enum {                     /* instruction-set bits a kernel requires; 0 is portable C */
+       LAC_ISA_AVX2 = 1,   /* AVX2 + FMA + F16C */
+       LAC_ISA_AVX512 = 2, /* F, BW, DQ, VL */
+       LAC_ISA_VNNI = 4,   /* AVX512-VNNI */
+       LAC_ISA_VBMI = 8,
+       LAC_ISA_BF16 = 16,
+       LAC_ISA_LIBRARY = 32 /* the dense library; off under LACUNA_ISA=ref */
 };
 
 typedef struct lac_kernel {
@@ -39,6 +39,8 @@ typedef struct lac_kernel {
 } lac_kernel;
 
 LAC_API extern lac_table lac_kernels;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_kernel(const lac_kernel *row, lac_error *err);
 /* What this CPU has, after LACUNA_ISA (ref, avx2, avx512, native) has been applied. An unknown or
  * unavailable value of LACUNA_ISA is an error. */
 LAC_API lac_status lac_isa(uint32_t *isa, lac_error *err);

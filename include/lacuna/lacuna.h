@@ -54,10 +54,10 @@ typedef struct lac_step_info {
     const char *kernel; /* kernel row, or "operator" */
     const char *format; /* of the weights: "dense", "nm", ... or "" */
     const char *isa;
-    const char *why; /* why not a better kernel, or "" */
-    int64_t macs;    /* dense multiply-accumulates, 0 if not a layer */
+    const char *why;      /* why not a better kernel, or "" */
+    int64_t macs;         /* dense multiply-accumulates, 0 if not a layer */
     int64_t stored_bytes; /* of the weights as the file holds them */
-    double seconds;  /* of the last run, with options.time_steps */
+    double seconds;       /* of the last run, with options.time_steps */
 } lac_step_info;
 
 /* A layer runner: computes `layer` (float operands) instead of a kernel and writes layer->output.
@@ -67,8 +67,8 @@ typedef lac_status (*lac_layer_runner)(void *context, const lac_layer *layer, la
 typedef void (*lac_value_watcher)(void *context, const char *value_name, const lac_tensor *value);
 
 typedef struct lac_session_options {
-    bool time_steps;    /* measure each step */
-    bool no_fusion;     /* one step per node, dense reference semantics */
+    bool time_steps; /* measure each step */
+    bool no_fusion;  /* one step per node, dense reference semantics */
     lac_layer_runner runner;
     void *runner_context;
     lac_value_watcher watcher; /* implies no fusion across watched values */

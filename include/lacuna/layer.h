@@ -59,7 +59,7 @@ typedef enum lac_activation {
 
 typedef struct lac_layer {
     const struct lac_layer_kind *kind;
-    char name[128]; /* node name, or the --layer text */
+    char name[128];              /* node name, or the --layer text */
     int64_t dim[LAC_LAYER_DIMS]; /* in the order of kind->dims */
     lac_operand operand[LAC_ROLE_LIMIT];
     /* Activations and output (and residual) are stored with channels (features) fastest: conv
@@ -68,11 +68,11 @@ typedef struct lac_layer {
     bool channels_last;
     double softmax_scale; /* attention: factor on Q K^T, e.g. 1/sqrt(dim); 0: not given */
     lac_activation activation;
-    float low, high;   /* of LAC_ACT_CLIP */
-    lac_tensor output; /* where the result goes; its dtype says int32 sums, float32, ... */
+    float low, high;    /* of LAC_ACT_CLIP */
+    lac_tensor output;  /* where the result goes; its dtype says int32 sums, float32, ... */
     float output_scale; /* int8/uint8 output: real = (y - output_zero) * output_scale */
     int32_t output_zero;
-    uint64_t seed; /* synthetic layers */
+    uint64_t seed;    /* synthetic layers */
     char text[3][64]; /* layer options that a simulator reads: mask spec, pattern mix, ... */
 } lac_layer;
 
@@ -102,6 +102,8 @@ typedef struct lac_layer_kind {
 } lac_layer_kind;
 
 LAC_API extern lac_table lac_layer_kinds;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
 
 /* The dimension called `name` of this layer; a name the kind lacks gives -1. */
 LAC_API int64_t lac_layer_dim_get(const lac_layer *layer, const char *name);

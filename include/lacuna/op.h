@@ -14,7 +14,8 @@ extern "C" {
 
 /* One application of an operator to concrete shapes. in[i] is NULL where an optional input is
  * absent. During `infer` an input has data only if its value is known before the run (constants,
- * shapes); during `run` all have. out[i] has dtype LAC_NONE where an optional output is unwanted. */
+ * shapes); during `run` all have. out[i] has dtype LAC_NONE where an optional output is unwanted.
+ */
 typedef struct lac_call {
     const lac_node *node;
     int opset;
@@ -23,20 +24,21 @@ typedef struct lac_call {
     lac_tensor *out;
 } lac_call;
 
-enum { /* lac_op.flags */
-    LAC_OP_VIEW = 1,        /* output 0 is the bytes of input 0 under another shape */
-    LAC_OP_INPLACE = 2,     /* output 0 may overwrite input 0 when both have the same bytes */
-    LAC_OP_ELEMENTWISE = 4, /* each output element depends on input elements of its position only
-                               (broadcasting allowed): free to run in any common layout */
-    LAC_OP_RANDOM = 8       /* never folded */
+enum {                         /* lac_op.flags */
+       LAC_OP_VIEW = 1,        /* output 0 is the bytes of input 0 under another shape */
+       LAC_OP_INPLACE = 2,     /* output 0 may overwrite input 0 when both have the same bytes */
+       LAC_OP_ELEMENTWISE = 4, /* each output element depends on input elements of its position only
+                                  (broadcasting allowed): free to run in any common layout */
+       LAC_OP_RANDOM = 8       /* never folded */
 };
 
 typedef struct lac_op {
     lac_row row; /* name: the operator's ONNX name */
     const char *domain;
-    int since;        /* first opset whose form is read (attributes or inputs) */
-    uint32_t dtypes;  /* LAC_BIT set of element types claimed for input 0 (T) */
-    const char *attributes; /* "axis:int=-1 epsilon:float=1e-5": schema; an unknown attribute is an error */
+    int since;       /* first opset whose form is read (attributes or inputs) */
+    uint32_t dtypes; /* LAC_BIT set of element types claimed for input 0 (T) */
+    const char *
+        attributes; /* "axis:int=-1 epsilon:float=1e-5": schema; an unknown attribute is an error */
     uint32_t flags;
     /* Sets dtype, rank and dims of every wanted output; checks inputs (count, dtype, shapes).
      * LAC_ERROR_UNSUPPORTED with "shape depends on data of input 'x'" where a value is needed
@@ -53,6 +55,8 @@ typedef struct lac_op {
 } lac_op;
 
 LAC_API extern lac_table lac_ops;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_op(const lac_op *row, lac_error *err);
 /* The row for (domain, name), or NULL. */
 LAC_API const lac_op *lac_op_find(const char *domain, const char *name);
 

@@ -1,8 +1,9 @@
 /* lacuna/plugin.h - rows from a shared object.
  *
- * A plug-in exports `lac_status lac_plugin_load(lac_error *err)`, which registers its rows with the
- * functions below. Load it with `lacuna --plugin FILE.so ...` or lac_plugin_open. A row of another
- * size or ABI number and a name that the table already has are refused. */
+ * A plug-in exports `lac_status lac_plugin_load(lac_error *err)`, which registers its rows with
+ * lac_register_op, _layer_kind, _format, _kernel, _scheme, _accel. Load it with
+ * `lacuna --plugin FILE.so ...` or lac_plugin_open. A row of another size or ABI number and a name
+ * that the table already has are refused. */
 #ifndef LACUNA_PLUGIN_H
 #define LACUNA_PLUGIN_H
 
@@ -17,13 +18,8 @@
 extern "C" {
 #endif
 
-/* `row` must live as long as the process. */
-LAC_API lac_status lac_register_op(const lac_op *row, lac_error *err);
-LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
-LAC_API lac_status lac_register_format(const lac_format *row, lac_error *err);
-LAC_API lac_status lac_register_kernel(const lac_kernel *row, lac_error *err);
-LAC_API lac_status lac_register_scheme(const lac_scheme *row, lac_error *err);
-LAC_API lac_status lac_register_accel(const lac_accel *row, lac_error *err);
+/* What a plug-in defines. */
+__attribute__((visibility("default"))) lac_status lac_plugin_load(lac_error *err);
 
 #ifdef __cplusplus
 }

@@ -27,7 +27,7 @@ typedef struct lac_weight {
     /* For the report. */
     int64_t bytes_before, bytes_after;
     int64_t nonzeros, count;
-    double error; /* relative: |W' - W| / |W|, Frobenius */
+    double error;    /* relative: |W' - W| / |W|, Frobenius */
     char expect[96]; /* what to expect: "smaller 2.7x; faster from 60 % zeros", and why not */
 } lac_weight;
 
@@ -41,7 +41,7 @@ typedef struct lac_calibration {
 } lac_calibration;
 
 typedef struct lac_compression {
-    lac_graph *graph; /* rewritten in place */
+    lac_graph *graph;                   /* rewritten in place */
     const lac_calibration *calibration; /* NULL: none */
     int n_weights;
     lac_weight *weights;
@@ -62,6 +62,8 @@ typedef struct lac_scheme {
 } lac_scheme;
 
 LAC_API extern lac_table lac_schemes;
+/* For plug-ins: `row` must live as long as the process. */
+LAC_API lac_status lac_register_scheme(const lac_scheme *row, lac_error *err);
 
 #ifdef __cplusplus
 }

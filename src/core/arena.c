@@ -131,8 +131,7 @@ lac_status lac_arena_keep(lac_arena *arena, lac_buffer *buffer, lac_error *err)
         return LAC_OK;
     if (arena->n_kept == arena->kept_capacity) {
         size_t capacity = arena->kept_capacity ? 2 * arena->kept_capacity : 16;
-        lac_buffer **kept =
-            lac_grow(arena->kept, arena->n_kept, capacity, sizeof *kept, err);
+        lac_buffer **kept = lac_grow(arena->kept, arena->n_kept, capacity, sizeof *kept, err);
         if (!kept)
             return LAC_ERROR_MEMORY;
         arena->kept = kept;

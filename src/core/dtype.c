@@ -6,10 +6,10 @@ static const struct {
     const char *name;
     int bits;
 } types[LAC_DTYPE_LIMIT] = {
-    [LAC_F32] = {"float32", 32}, [LAC_U8] = {"uint8", 8},     [LAC_I8] = {"int8", 8},
-    [LAC_U16] = {"uint16", 16},  [LAC_I16] = {"int16", 16},   [LAC_I32] = {"int32", 32},
-    [LAC_I64] = {"int64", 64},   [LAC_STRING] = {"string", 0}, [LAC_BOOL] = {"bool", 8},
-    [LAC_F16] = {"float16", 16}, [LAC_F64] = {"float64", 64}, [LAC_U32] = {"uint32", 32},
+    [LAC_F32] = {"float32", 32}, [LAC_U8] = {"uint8", 8},       [LAC_I8] = {"int8", 8},
+    [LAC_U16] = {"uint16", 16},  [LAC_I16] = {"int16", 16},     [LAC_I32] = {"int32", 32},
+    [LAC_I64] = {"int64", 64},   [LAC_STRING] = {"string", 0},  [LAC_BOOL] = {"bool", 8},
+    [LAC_F16] = {"float16", 16}, [LAC_F64] = {"float64", 64},   [LAC_U32] = {"uint32", 32},
     [LAC_U64] = {"uint64", 64},  [LAC_BF16] = {"bfloat16", 16}, [LAC_U4] = {"uint4", 4},
     [LAC_I4] = {"int4", 4},
 };

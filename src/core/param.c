@@ -8,8 +8,7 @@
 
 const char *lac_provenance_name(lac_provenance provenance)
 {
-    static const char *const names[] = {"published", "from memory", "derived", "assumed",
-                                        "option"};
+    static const char *const names[] = {"published", "from memory", "derived", "assumed", "option"};
     return (unsigned)provenance < sizeof names / sizeof *names ? names[provenance] : "?";
 }
 
@@ -48,9 +47,8 @@ static lac_status unknown(const lac_params *params, const char *name, lac_error 
     lac_text known = {0};
     for (int i = 0; params->schema && params->schema[i].name; i++)
         lac_text_add(&known, "%s%s", i ? ", " : "", params->schema[i].name);
-    lac_status status =
-        lac_fail(err, LAC_ERROR_INPUT, "unknown parameter '%s'; known: %s", name,
-                 known.length ? known.data : "none");
+    lac_status status = lac_fail(err, LAC_ERROR_INPUT, "unknown parameter '%s'; known: %s", name,
+                                 known.length ? known.data : "none");
     lac_text_release(&known);
     return status;
 }
@@ -69,10 +67,10 @@ lac_status lac_params_set(lac_params *params, const char *name, const char *valu
         if (p->type == LAC_PARAM_INT)
             number = (double)integer;
         if (!good || !(number >= p->min && number <= p->max))
-            return lac_fail(err, LAC_ERROR_INPUT, "parameter %s = '%s': want %s in %.15g..%.15g%s%s",
-                            name, value, p->type == LAC_PARAM_INT ? "an integer" : "a number",
-                            p->min, p->max, p->unit && p->unit[0] ? " " : "",
-                            p->unit ? p->unit : "");
+            return lac_fail(err, LAC_ERROR_INPUT,
+                            "parameter %s = '%s': want %s in %.15g..%.15g%s%s", name, value,
+                            p->type == LAC_PARAM_INT ? "an integer" : "a number", p->min, p->max,
+                            p->unit && p->unit[0] ? " " : "", p->unit ? p->unit : "");
         params->number[i] = number;
     } else {
         if (p->type == LAC_PARAM_CHOICE && !is_choice(p->choices, value))

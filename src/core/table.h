@@ -23,7 +23,10 @@ struct lac_table {
     const lac_row **extra;
     int n_extra;
 };
-#define LAC_TABLE(what_, builtin_, row_size_) {what_, builtin_, row_size_, NULL, 0}
+#define LAC_TABLE(what_, builtin_, row_size_)                                                      \
+    {                                                                                              \
+        what_, builtin_, row_size_, NULL, 0                                                        \
+    }
 
 /* Appends a plug-in's row after checking size, ABI number and that no row has its name
  * yet. */

@@ -184,8 +184,7 @@ void lac_tensor_set(lac_tensor *tensor, int64_t i, double value)
         ((int32_t *)data)[i] = (int32_t)saturate(value, INT32_MIN, INT32_MAX);
         break;
     case LAC_U64:
-        ((uint64_t *)data)[i] =
-            value >= 0x1p64 ? UINT64_MAX : (uint64_t)saturate(value, 0, 0x1p64);
+        ((uint64_t *)data)[i] = value >= 0x1p64 ? UINT64_MAX : (uint64_t)saturate(value, 0, 0x1p64);
         break;
     case LAC_I64:
         ((int64_t *)data)[i] =
@@ -194,8 +193,8 @@ void lac_tensor_set(lac_tensor *tensor, int64_t i, double value)
     case LAC_U4:
     case LAC_I4: {
         uint8_t *byte = (uint8_t *)data + i / 2;
-        int nibble = (int)(tensor->dtype == LAC_U4 ? saturate(value, 0, 15)
-                                                   : saturate(value, -8, 7));
+        int nibble =
+            (int)(tensor->dtype == LAC_U4 ? saturate(value, 0, 15) : saturate(value, -8, 7));
         int shift = (int)(i % 2 * 4);
         *byte = (uint8_t)((*byte & ~(15 << shift)) | (nibble & 15) << shift);
         break;

@@ -132,8 +132,7 @@ lac_status lac_write_file(const char *path, const void *data, size_t bytes, lac_
     return status;
 }
 
-lac_status lac_read_file(char **data, size_t *bytes, const char *path, size_t limit,
-                         lac_error *err)
+lac_status lac_read_file(char **data, size_t *bytes, const char *path, size_t limit, lac_error *err)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)

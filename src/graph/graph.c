@@ -237,7 +237,8 @@ static lac_status fill_copy(lac_graph *made, const lac_graph *graph, lac_error *
         to->name = name;
         memset(&to->constant, 0, sizeof to->constant);
         for (int d = 0; d < LAC_MAX_RANK; d++)
-            if (from->dims[d].symbol && !(to->dims[d].symbol = intern(made, from->dims[d].symbol, err)))
+            if (from->dims[d].symbol &&
+                !(to->dims[d].symbol = intern(made, from->dims[d].symbol, err)))
                 return LAC_ERROR_MEMORY;
         lac_tensor_share(&to->constant, &from->constant);
     }

@@ -37,7 +37,7 @@ static void test_every_half_float_round_trips(void **state)
     }
     assert_int_equal(lac_f32_to_f16(65520.0f), 0x7c00); /* ties to even: infinity */
     assert_int_equal(lac_f32_to_f16(65519.0f), 0x7bff);
-    assert_int_equal(lac_f32_to_f16(0x1p-25f), 0);      /* half of the least: to even */
+    assert_int_equal(lac_f32_to_f16(0x1p-25f), 0); /* half of the least: to even */
     assert_int_equal(lac_f32_to_f16(0x1.8p-25f), 1);
     assert_int_equal(lac_f32_to_bf16(1.00390625f), 0x3f80);
     assert_int_equal(lac_f32_to_bf16(1.01171875f), 0x3f82);
