@@ -48,29 +48,10 @@ lac_status lac_eie_csc_size_bits(const lac_eie_csc *csc, int code_bits, int valu
                                  int64_t bias_bits, bool huffman, int64_t *bits, lac_error *err);
 int lac_eie_csc_pointer_bits(const lac_eie_csc *csc);
 
-/* A little-endian bit string of elements of `width` (1..16) bits: element i is the bits
- * i*width .. i*width + width - 1. `bytes` must be zero before the first put. */
-static inline int64_t lac_bit_string_bytes(int64_t n, int width)
+/* Whole bytes of n (below 2^58) elements of `width` bits. */
+static inline int64_t lac_bit_bytes(int64_t n, int width)
 {
-    return n / 8 * width + (n % 8 * width + 7) / 8;
-}
-
-static inline void lac_bit_string_put(uint8_t *bytes, int64_t i, int width, unsigned value)
-{
-    int64_t byte = i / 8 * width + i % 8 * width / 8;
-    int shift = (int)(i % 8 * width % 8);
-    for (uint32_t rest = (uint32_t)value << shift; rest != 0; rest >>= 8)
-        bytes[byte++] |= (uint8_t)rest;
-}
-
-static inline unsigned lac_bit_string_get(const uint8_t *bytes, int64_t i, int width)
-{
-    int64_t byte = i / 8 * width + i % 8 * width / 8;
-    int shift = (int)(i % 8 * width % 8);
-    uint32_t held = 0;
-    for (int got = 0; got < shift + width; got += 8)
-        held |= (uint32_t)bytes[byte++] << got;
-    return held >> shift & ((1U << width) - 1);
+    return (n * width + 7) / 8;
 }
 
 #endif

@@ -5,11 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-#include <lacuna/format.h>
-
+#include "core/bits.h"
 #include "core/memory.h"
 #include "format/eie_csc.h"
 #include "format/eie_csc_graph.h"
+#include "format/packed.h"
 
 enum { ENTRIES, POINTERS, CODEBOOK };
 
@@ -22,7 +22,7 @@ static const lac_param eie_csc_params[] = {
     {"code_bits", LAC_PARAM_INT, "bits", 4, 1, 8, NULL, NULL, LAC_PUBLISHED,
      "authors' public files: 4 (fully connected), 8 (convolution)",
      "bits of a code; code 0 is padding, 2^bits - 1 values remain"},
-    {NULL}};
+    {0}};
 
 typedef struct geometry {
     int64_t pe;
@@ -110,15 +110,14 @@ static lac_status make_codes(const lac_tensor *matrix, const geometry *g, value_
 static lac_status fill_fields(lac_packed *packed, const lac_eie_csc *csc, const geometry *g,
                               const value_set *set, lac_error *err)
 {
-    int64_t bytes = lac_bit_string_bytes(csc->entries, g->width);
-    int64_t pointers = g->pe * (packed->cols + 1), codes = g->codes;
-    LAC_TRY(lac_tensor_make(&packed->field[ENTRIES], LAC_U8, 1, &bytes, err));
-    LAC_TRY(lac_tensor_make(&packed->field[POINTERS], LAC_U32, 1, &pointers, err));
-    LAC_TRY(lac_tensor_make(&packed->field[CODEBOOK], packed->dtype, 1, &codes, err));
+    int64_t pointers = g->pe * (packed->cols + 1);
+    LAC_TRY(lac_field_make(packed, ENTRIES, lac_bit_bytes(csc->entries, g->width), err));
+    LAC_TRY(lac_field_make(packed, POINTERS, pointers, err));
+    LAC_TRY(lac_field_make(packed, CODEBOOK, g->codes, err));
     uint8_t *entry = packed->field[ENTRIES].data;
     for (int64_t e = 0; e < csc->entries; e++)
-        lac_bit_string_put(entry, e, g->width,
-                           (unsigned)csc->run[e] << g->code_bits | csc->code[e]);
+        lac_bits_put(entry, e * g->width, g->width,
+                     (uint32_t)csc->run[e] << g->code_bits | csc->code[e]);
     memcpy(packed->field[POINTERS].data, csc->pointer, (size_t)pointers * sizeof(uint32_t));
     for (int i = 0; i < set->n; i++)
         lac_tensor_set(&packed->field[CODEBOOK], 1 + i, set->value[i]);
@@ -137,9 +136,6 @@ static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *
         lac_eie_csc_encode(&csc, codes, packed->rows, packed->cols, g.pe, g.jump, err);
     if (status == LAC_OK)
         status = fill_fields(packed, &csc, &g, &set, err);
-    if (status != LAC_OK)
-        for (int i = ENTRIES; i <= CODEBOOK; i++)
-            lac_tensor_release(&packed->field[i]);
     lac_eie_csc_release(&csc);
     lac_free(codes);
     return status;
@@ -160,7 +156,7 @@ static lac_status unpack(const lac_packed *packed, lac_tensor *matrix, lac_error
         for (int64_t j = 0; j < packed->cols; j++) {
             int64_t row = -1;
             for (int64_t e = first + pointer[j]; e < first + pointer[j + 1]; e++) {
-                unsigned held = lac_bit_string_get(entry, e, g.width);
+                unsigned held = lac_bits_get(entry, e * g.width, g.width);
                 row += (held >> g.code_bits) + 1;
                 unsigned code = held & (unsigned)(g.codes - 1);
                 if (code != 0) /* where a padding entry lands the matrix is 0 anyway */
@@ -173,43 +169,22 @@ static lac_status unpack(const lac_packed *packed, lac_tensor *matrix, lac_error
     return LAC_OK;
 }
 
-static bool is_field(const lac_tensor *field, lac_dtype dtype)
-{
-    return (field->data || field->dims[0] == 0) && field->rank == 1 && field->dtype == dtype && field->dims[0] >= 0;
-}
-
 /* Field lengths; the number of entries that the pointers count. */
 static lac_status check_lengths(const lac_packed *packed, const geometry *g, int64_t *entries,
                                 lac_error *err)
 {
-    const lac_tensor *field = packed->field;
-    if (packed->dtype != LAC_F32 && packed->dtype != LAC_I8)
-        return lac_fail(err, LAC_ERROR_INPUT, "eie-csc: elements of type %s, must be float32 or int8",
-                        lac_dtype_name(packed->dtype));
-    if (!is_field(&field[ENTRIES], LAC_U8) || !is_field(&field[POINTERS], LAC_U32) ||
-        !is_field(&field[CODEBOOK], packed->dtype))
-        return lac_fail(err, LAC_ERROR_INPUT, "eie-csc: a field is missing or of the wrong type");
     int64_t pointers;
-    LAC_TRY(lac_shape_count(2, (int64_t[]){packed->rows, packed->cols}, &pointers, err));
-    if (packed->cols == INT64_MAX)
-        return lac_fail(err, LAC_ERROR_INPUT, "eie-csc: %lld columns", (long long)packed->cols);
+    if (packed->cols >= INT32_MAX)
+        return lac_fail(err, LAC_ERROR_INPUT, "eie-csc: %lld columns, the limit is 2^31 - 2",
+                        (long long)packed->cols);
     LAC_TRY(lac_shape_count(2, (int64_t[]){g->pe, packed->cols + 1}, &pointers, err));
-    if (field[POINTERS].dims[0] != pointers)
-        return lac_fail(err, LAC_ERROR_INPUT, "eie-csc: field pointers has %lld elements, must be %lld",
-                        (long long)field[POINTERS].dims[0], (long long)pointers);
-    if (field[CODEBOOK].dims[0] != g->codes)
-        return lac_fail(err, LAC_ERROR_INPUT, "eie-csc: field codebook has %lld elements, must be %d",
-                        (long long)field[CODEBOOK].dims[0], g->codes);
-    const uint32_t *pointer = field[POINTERS].data;
+    LAC_TRY(lac_field_check(packed, POINTERS, pointers, err));
+    LAC_TRY(lac_field_check(packed, CODEBOOK, g->codes, err));
+    const uint32_t *pointer = packed->field[POINTERS].data;
     *entries = 0; /* at most 65536 * 2^32 */
     for (int64_t p = 0; p < g->pe; p++)
         *entries += pointer[p * (packed->cols + 1) + packed->cols];
-    if (field[ENTRIES].dims[0] != lac_bit_string_bytes(*entries, g->width))
-        return lac_fail(err, LAC_ERROR_INPUT,
-                        "eie-csc: field entries has %lld bytes, %lld entries of %d bits need %lld",
-                        (long long)field[ENTRIES].dims[0], (long long)*entries, g->width,
-                        (long long)lac_bit_string_bytes(*entries, g->width));
-    return LAC_OK;
+    return lac_field_check(packed, ENTRIES, lac_bit_bytes(*entries, g->width), err);
 }
 
 static lac_status validate(const lac_packed *packed, lac_error *err)
@@ -220,7 +195,7 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
     LAC_TRY(check_lengths(packed, &g, &entries, err));
     const uint8_t *entry = packed->field[ENTRIES].data;
     int64_t bytes = packed->field[ENTRIES].dims[0];
-    int spare = (int)(8 * bytes - (entries / 8 * 8 * g.width + entries % 8 * g.width));
+    int spare = (int)(8 * bytes - entries * g.width);
     if (spare > 0 && entry[bytes - 1] >> (8 - spare) != 0)
         return lac_fail(err, LAC_ERROR_INPUT, "eie-csc: bits behind the last entry are not 0");
     if (lac_tensor_get(&packed->field[CODEBOOK], 0) != 0)
@@ -231,7 +206,7 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
     memcpy(csc.pointer, packed->field[POINTERS].data,
            (size_t)(g.pe * (packed->cols + 1)) * sizeof(uint32_t));
     for (int64_t e = 0; e < entries; e++) {
-        unsigned held = lac_bit_string_get(entry, e, g.width);
+        unsigned held = lac_bits_get(entry, e * g.width, g.width);
         csc.code[e] = (uint8_t)(held & (unsigned)(g.codes - 1));
         csc.run[e] = (uint8_t)(held >> g.code_bits);
     }
@@ -254,7 +229,7 @@ static lac_status bytes_by_formula(const lac_packed *packed, const lac_tensor *m
         lac_eie_csc_count(codes, packed->rows, packed->cols, g.pe, g.jump, &entries, err);
     lac_free(codes);
     if (status == LAC_OK)
-        *bytes = lac_bit_string_bytes(entries, g.width) + 4 * g.pe * (packed->cols + 1) +
+        *bytes = lac_bit_bytes(entries, g.width) + 4 * g.pe * (packed->cols + 1) +
                  (int64_t)g.codes * lac_dtype_bits(packed->dtype) / 8;
     return status;
 }
@@ -277,7 +252,7 @@ const lac_format lac_format_eie_csc = {
                 "bit string, per entry code_bits of code (low) and index_bits of zero run"},
                {"pointers", LAC_U32, "[pe][cols + 1] entry numbers within the PE"},
                {"codebook", LAC_NONE, "[2^code_bits] shared weights; element 0 is 0"},
-               {NULL, LAC_NONE, NULL}},
+               {0}},
     .pack = pack,
     .unpack = unpack,
     .validate = validate,

@@ -4,7 +4,7 @@
  * carries codebook[0] = 0, so all entries are scattered alike. */
 #include "format/eie_csc_graph.h"
 
-#include "core/memory.h"
+#include "format/packed.h"
 
 /* A small builder: the first failure sticks, later calls do nothing. */
 typedef struct builder {
@@ -13,29 +13,32 @@ typedef struct builder {
     lac_status status;
 } builder;
 
-static int constant(builder *b, int rank, int64_t n, const int64_t *values)
+static int vector(builder *b, int n, const int64_t *values)
 {
-    lac_tensor tensor = {0};
     int value = -1;
     if (b->status == LAC_OK)
-        b->status = lac_tensor_make(&tensor, LAC_I64, rank, &n, b->err);
-    if (b->status != LAC_OK)
-        return -1;
-    for (int64_t i = 0; i < n; i++)
-        ((int64_t *)tensor.data)[i] = values[i];
-    b->status = lac_graph_constant(b->graph, NULL, &tensor, &value, b->err);
-    lac_tensor_release(&tensor);
+        b->status = lac_body_ints(b->graph, n, values, &value, b->err);
     return value;
-}
-
-static int scalar(builder *b, int64_t x)
-{
-    return constant(b, 0, 1, &x);
 }
 
 static int vector1(builder *b, int64_t x)
 {
-    return constant(b, 1, 1, &x);
+    return vector(b, 1, &x);
+}
+
+/* Where the standard asks for rank 0. */
+static int scalar(builder *b, int64_t x)
+{
+    lac_tensor tensor;
+    int value = -1;
+    if (b->status == LAC_OK)
+        b->status = lac_tensor_make(&tensor, LAC_I64, 0, NULL, b->err);
+    if (b->status != LAC_OK)
+        return -1;
+    *(int64_t *)tensor.data = x;
+    b->status = lac_graph_constant(b->graph, NULL, &tensor, &value, b->err);
+    lac_tensor_release(&tensor);
+    return value;
 }
 
 static lac_node *node(builder *b, const char *op, int n_in, const int *in, int *out)
@@ -43,10 +46,7 @@ static lac_node *node(builder *b, const char *op, int n_in, const int *in, int *
     lac_node *made = NULL;
     *out = -1;
     if (b->status == LAC_OK)
-        b->status = lac_graph_value(b->graph, NULL, out, b->err);
-    if (b->status == LAC_OK)
-        b->status =
-            lac_graph_node(b->graph, "", op, NULL, n_in, in, 1, out, &made, b->err);
+        b->status = lac_body_op(b->graph, op, n_in, in, out, &made, b->err);
     return b->status == LAC_OK ? made : NULL;
 }
 
@@ -76,13 +76,25 @@ static int with_int(builder *b, const char *op, int n_in, const int *in, const c
 
 static int to_int64(builder *b, int x)
 {
-    return with_int(b, "Cast", 1, (int[]){x}, "to", LAC_I64);
+    int out = -1;
+    if (b->status == LAC_OK)
+        b->status = lac_body_cast(b->graph, x, LAC_I64, &out, b->err);
+    return out;
 }
 
-static int slice(builder *b, int x, int64_t from, int64_t to, int64_t axis)
+static int slice(builder *b, int x, int64_t axis, int64_t from, int64_t to)
 {
-    int out;
-    node(b, "Slice", 4, (int[]){x, vector1(b, from), vector1(b, to), vector1(b, axis)}, &out);
+    int out = -1;
+    if (b->status == LAC_OK)
+        b->status = lac_body_slice(b->graph, x, axis, from, to, &out, b->err);
+    return out;
+}
+
+static int reshape(builder *b, int x, int n, const int64_t *dims)
+{
+    int out = -1;
+    if (b->status == LAC_OK)
+        b->status = lac_body_reshape(b->graph, x, n, dims, &out, b->err);
     return out;
 }
 
@@ -91,18 +103,11 @@ static int cumsum(builder *b, int x, bool exclusive)
     return with_int(b, "CumSum", 2, (int[]){x, scalar(b, 0)}, "exclusive", exclusive);
 }
 
-/* A tensor of `shape` (a value) filled with zeros of `dtype`. */
-static int zeros(builder *b, int shape, lac_dtype dtype)
+static int zeros(builder *b, lac_dtype dtype, int64_t n)
 {
-    int out;
-    lac_node *made = node(b, "ConstantOfShape", 1, (int[]){shape}, &out);
-    lac_tensor zero = {0};
-    if (!made)
-        return out;
-    b->status = lac_tensor_make(&zero, dtype, 1, (int64_t[]){1}, b->err);
+    int out = -1;
     if (b->status == LAC_OK)
-        b->status = lac_node_set_tensor(b->graph, made, "value", &zero, b->err);
-    lac_tensor_release(&zero);
+        b->status = lac_body_zeros(b->graph, dtype, 1, &n, &out, b->err);
     return out;
 }
 
@@ -118,7 +123,7 @@ static int entry_values(builder *b, int entries, int width, int count)
     if (width == 8)
         return bytes;
     /* Three bytes hold any element of at most 16 bits: byte + 256 byte' + 65536 byte''. */
-    int padded = with_int(b, "Concat", 2, (int[]){bytes, constant(b, 1, 2, (int64_t[]){0, 0})},
+    int padded = with_int(b, "Concat", 2, (int[]){bytes, vector(b, 2, (int64_t[]){0, 0})},
                           "axis", 0);
     int number, end = op2(b, "Squeeze", count, vector1(b, 0));
     node(b, "Range", 3, (int[]){scalar(b, 0), end, scalar(b, 1)}, &number);
@@ -129,7 +134,7 @@ static int entry_values(builder *b, int entries, int width, int count)
     int high = op2(b, "Gather", padded, op2(b, "Add", at, scalar(b, 2)));
     int held = op2(b, "Add", low, op2(b, "Mul", middle, scalar(b, 256)));
     held = op2(b, "Add", held, op2(b, "Mul", high, scalar(b, 65536)));
-    int power = op2(b, "Gather", constant(b, 1, 8, (int64_t[]){1, 2, 4, 8, 16, 32, 64, 128}), shift);
+    int power = op2(b, "Gather", vector(b, 8, (int64_t[]){1, 2, 4, 8, 16, 32, 64, 128}), shift);
     return op2(b, "Mod", op2(b, "Div", held, power), scalar(b, INT64_C(1) << width));
 }
 
@@ -137,7 +142,7 @@ static int entry_values(builder *b, int entries, int width, int count)
 static int difference(builder *b, int x)
 {
     int before = with_int(b, "Concat", 2, (int[]){vector1(b, 0), x}, "axis", 0);
-    return op2(b, "Sub", x, slice(b, before, 0, -1, 0));
+    return op2(b, "Sub", x, slice(b, before, 0, 0, -1));
 }
 
 lac_status lac_eie_csc_graph(lac_graph *graph, int64_t rows, int64_t cols, int64_t pe,
@@ -147,11 +152,10 @@ lac_status lac_eie_csc_graph(lac_graph *graph, int64_t rows, int64_t cols, int64
     builder builder_ = {graph, err, LAC_OK}, *b = &builder_;
     int64_t local = (rows + pe - 1) / pe; /* R */
     /* Entries of each (PE, column), numbered s = p * cols + j. */
-    int pointers = op2(b, "Reshape", to_int64(b, field[1]),
-                       constant(b, 1, 2, (int64_t[]){pe, cols + 1}));
-    int counts = op2(b, "Sub", slice(b, pointers, 1, INT64_MAX, 1), slice(b, pointers, 0, -1, 1));
-    int minus_one = vector1(b, -1);
-    counts = op2(b, "Reshape", counts, minus_one);
+    int pointers = reshape(b, to_int64(b, field[1]), 2, (int64_t[]){pe, cols + 1});
+    int counts =
+        op2(b, "Sub", slice(b, pointers, 1, 1, cols + 1), slice(b, pointers, 1, 0, cols));
+    counts = reshape(b, counts, 1, (int64_t[]){pe * cols});
     int count;
     lac_node *sum = node(b, "ReduceSum", 1, (int[]){counts}, &count); /* E, as [1] */
     if (sum)
@@ -162,20 +166,20 @@ lac_status lac_eie_csc_graph(lac_graph *graph, int64_t rows, int64_t cols, int64
     int step = op2(b, "Add", op2(b, "Div", entry, codes), scalar(b, 1));
     int place = op2(b, "Sub", cumsum(b, step, false), scalar(b, 1));
     /* Columns that are not empty, the number of their first entry, the sum of steps before it. */
-    int column = op2(b, "Reshape", op1(b, "NonZero", counts), minus_one);
+    int column = op2(b, "Squeeze", op1(b, "NonZero", counts), vector1(b, 0));
     int start = op2(b, "Gather", cumsum(b, counts, true), column);
     int before = op2(b, "Gather", cumsum(b, step, true), start);
     int shift = op2(b, "Sub", op2(b, "Mul", column, scalar(b, local)), before);
-    int change = scatter(b, zeros(b, count, LAC_I64), start, difference(b, shift));
+    int change = scatter(b, op2(b, "Mul", step, vector1(b, 0)), start, difference(b, shift));
     place = op2(b, "Add", place, cumsum(b, change, false));
-    int dense = scatter(b, zeros(b, vector1(b, pe * cols * local), dtype), place,
+    int dense = scatter(b, zeros(b, dtype, pe * cols * local), place,
                         op2(b, "Gather", field[2], code));
-    dense = op2(b, "Reshape", dense, constant(b, 1, 3, (int64_t[]){pe, cols, local}));
+    dense = reshape(b, dense, 3, (int64_t[]){pe, cols, local});
     int turned;
     lac_node *transpose = node(b, "Transpose", 1, (int[]){dense}, &turned);
     if (transpose)
         b->status = lac_node_set_ints(graph, transpose, "perm", 3, (int64_t[]){2, 0, 1}, err);
-    dense = op2(b, "Reshape", turned, constant(b, 1, 2, (int64_t[]){local * pe, cols}));
-    *matrix = slice(b, dense, 0, rows, 0);
+    dense = reshape(b, turned, 2, (int64_t[]){local * pe, cols});
+    *matrix = slice(b, dense, 0, 0, rows);
     return b->status;
 }

@@ -1,5 +1,6 @@
-/* k-means in one dimension. The values are sorted once; because the centroids stay ascending
- * (every mean lies inside its own cell), one forward walk assigns all of them. */
+/* k-means in one dimension. The values are sorted once; while the centroids ascend, one forward
+ * walk assigns all values. They always do when they begin distinct (a mean lies inside its cell);
+ * an empty cell that begins equal to another can be overtaken, and then all are compared. */
 #include "format/share.h"
 
 #include <math.h>
@@ -23,7 +24,8 @@ static lac_status sorted_copy(const double *value, int64_t n, double **sorted, l
     *sorted = lac_alloc_raw((size_t)n, sizeof(double), err);
     if (!*sorted)
         return LAC_ERROR_MEMORY;
-    memcpy(*sorted, value, (size_t)n * sizeof(double));
+    if (n > 0)
+        memcpy(*sorted, value, (size_t)n * sizeof(double));
     qsort(*sorted, (size_t)n, sizeof(double), compare_doubles);
     return LAC_OK;
 }
@@ -97,6 +99,50 @@ lac_status lac_share_begin(lac_share_start start, const double *value, int64_t n
     return status;
 }
 
+int lac_share_nearest(const double *centroid, int k, double value)
+{
+    int best = 0;
+    for (int i = 1; i < k; i++)
+        if (fabs(value - centroid[i]) < fabs(value - centroid[best]))
+            best = i;
+    return best;
+}
+
+/* The same for ascending centroids, given the answer `cell` for a smaller value: the distances fall,
+ * then rise. */
+static int nearest_from(const double *centroid, int k, double value, int cell)
+{
+    double best = fabs(value - centroid[cell]), before = best;
+    for (int next = cell + 1; next < k; next++) {
+        double distance = fabs(value - centroid[next]);
+        if (distance > before)
+            break;
+        if (distance < best) {
+            best = distance;
+            cell = next;
+        }
+        before = distance;
+    }
+    return cell;
+}
+
+static void assign(const double *sorted, int64_t n, const double *centroid, int k,
+                   int64_t *members, double *sum)
+{
+    bool ascending = true;
+    for (int i = 1; i < k; i++)
+        ascending = ascending && centroid[i - 1] <= centroid[i];
+    memset(members, 0, (size_t)k * sizeof *members);
+    memset(sum, 0, (size_t)k * sizeof *sum);
+    int cell = 0;
+    for (int64_t i = 0; i < n; i++) {
+        cell = ascending ? nearest_from(centroid, k, sorted[i], cell)
+                         : lac_share_nearest(centroid, k, sorted[i]);
+        members[cell]++;
+        sum[cell] += sorted[i];
+    }
+}
+
 lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centroid,
                            int *iterations, lac_error *err)
 {
@@ -105,34 +151,10 @@ lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centro
     LAC_TRY(sorted_copy(value, n, &sorted, err));
     int64_t *members = lac_alloc((size_t)k, sizeof(int64_t), err);
     double *sum = lac_alloc((size_t)k, sizeof(double), err);
-    if (!members || !sum) {
-        lac_free(sorted);
-        lac_free(members);
-        lac_free(sum);
-        return LAC_ERROR_MEMORY;
-    }
+    lac_status status = members && sum ? LAC_OK : LAC_ERROR_MEMORY;
     int iteration = 0;
-    bool moved = true;
-    while (moved && iteration < LLOYD_ITERATIONS) {
-        memset(members, 0, (size_t)k * sizeof(int64_t));
-        memset(sum, 0, (size_t)k * sizeof(double));
-        int cell = 0;
-        for (int64_t i = 0; i < n; i++) {
-            /* Distances along the ascending centroids fall, then rise. */
-            double best = fabs(sorted[i] - centroid[cell]), before = best;
-            for (int next = cell + 1; next < k; next++) {
-                double distance = fabs(sorted[i] - centroid[next]);
-                if (distance > before)
-                    break;
-                if (distance < best) {
-                    best = distance;
-                    cell = next;
-                }
-                before = distance;
-            }
-            members[cell]++;
-            sum[cell] += sorted[i];
-        }
+    for (bool moved = true; status == LAC_OK && moved && iteration < LLOYD_ITERATIONS; iteration++) {
+        assign(sorted, n, centroid, k, members, sum);
         moved = false;
         for (int i = 0; i < k; i++) {
             if (members[i] == 0)
@@ -141,30 +163,13 @@ lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centro
             moved = moved || fabs(mean - centroid[i]) > LLOYD_STILL;
             centroid[i] = mean;
         }
-        iteration++;
     }
     if (iterations)
         *iterations = iteration;
     lac_free(sorted);
     lac_free(members);
     lac_free(sum);
-    return LAC_OK;
-}
-
-int lac_share_nearest(const double *centroid, int k, double value)
-{
-    int low = 0, high = k; /* first centroid >= value */
-    while (low < high) {
-        int middle = low + (high - low) / 2;
-        if (centroid[middle] < value)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    int best = low < k ? low : k - 1;
-    while (best > 0 && fabs(value - centroid[best - 1]) <= fabs(value - centroid[best]))
-        best--;
-    return best;
+    return status;
 }
 
 static int32_t floor_div(int32_t a, int32_t b)

@@ -20,13 +20,13 @@ typedef enum lac_share_start {
 lac_status lac_share_begin(lac_share_start start, const double *value, int64_t n, int k,
                            uint64_t seed, double *centroid, lac_error *err);
 
-/* Lloyd's iterations in float64 from ascending centroids: nearest centroid (ties to the lower),
+/* Lloyd's iterations in float64: nearest centroid (ties to the lower),
  * mean of the members, an empty cluster stays; ends when no centroid moves by more than 1e-12 or
  * after 100 iterations. *iterations (may be NULL) counts the one that found nothing to move. */
 lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centroid,
                            int *iterations, lac_error *err);
 
-/* The index of the nearest of k ascending centroids, ties to the lower index. */
+/* The index of the nearest of k centroids, ties to the lower index. */
 int lac_share_nearest(const double *centroid, int k, double value);
 
 /* The integer linear codebook between lo and hi: codebook[0] = 0, codebook[1 + i] =

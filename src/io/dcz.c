@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/bits.h"
 #include "core/memory.h"
 #include "format/huffman.h"
 
@@ -46,7 +47,7 @@ static lac_status put_stream(lac_text *out, const uint8_t *symbol, int64_t n, in
 {
     lac_huffman tree;
     uint64_t count[256] = {0}, bits = 0;
-    int64_t bytes = lac_bit_string_bytes(n, width);
+    int64_t bytes = lac_bit_bytes(n, width);
     if (huffman) {
         for (int64_t i = 0; i < n; i++)
             count[symbol[i]]++;
@@ -63,7 +64,7 @@ static lac_status put_stream(lac_text *out, const uint8_t *symbol, int64_t n, in
         lac_huffman_encode(&tree, symbol, n, stream);
     else
         for (int64_t i = 0; i < n; i++)
-            lac_bit_string_put(stream, i, width, symbol[i]);
+            lac_bits_put(stream, i * width, width, symbol[i]);
     lac_text_bytes(out, stream, (size_t)bytes);
     lac_free(stream);
     return LAC_OK;
@@ -165,14 +166,14 @@ static lac_status take_stream(reader *in, uint8_t *symbol, int64_t n, int width,
     lac_huffman tree;
     const uint8_t *from;
     if (!huffman) {
-        int64_t bytes = lac_bit_string_bytes(n, width);
+        int64_t bytes = lac_bit_bytes(n, width);
         int used = (int)(n % 8 * width % 8); /* bits of the last byte, 0: all */
         if (!(from = take(in, (uint64_t)bytes, field)))
             return LAC_ERROR_INPUT;
         if (used > 0 && from[bytes - 1] >> used != 0)
             return lac_fail(in->err, LAC_ERROR_INPUT, "%s: bits behind the end are not 0", field);
         for (int64_t i = 0; i < n; i++)
-            symbol[i] = (uint8_t)lac_bit_string_get(from, i, width);
+            symbol[i] = (uint8_t)lac_bits_get(from, i * width, width);
         return LAC_OK;
     }
     if (!(from = take(in, ((uint64_t)1 << width) + 8, field)))
@@ -266,7 +267,7 @@ static lac_status take_counts(reader *in, lac_eie_csc *csc)
 
 static lac_status parse(reader *in, lac_dcz *dcz)
 {
-    uint32_t flags;
+    uint32_t flags = 0;
     LAC_TRY(take_header(in, dcz, &flags));
     int64_t codes = (int64_t)1 << dcz->code_bits;
     dcz->codebook = lac_alloc((size_t)codes, sizeof(float), in->err);
@@ -345,9 +346,9 @@ static lac_status copy_packed(lac_dcz *dcz, const lac_packed *packed, const floa
     if (bias)
         memcpy(dcz->bias, bias, (size_t)packed->rows * sizeof(float));
     memcpy(dcz->csc.pointer, pointer, lac_tensor_bytes(&packed->field[1]));
+    int width = dcz->code_bits + dcz->index_bits;
     for (int64_t e = 0; e < entries; e++) {
-        unsigned held = lac_bit_string_get(packed->field[0].data, e,
-                                           dcz->code_bits + dcz->index_bits);
+        unsigned held = lac_bits_get(packed->field[0].data, e * width, width);
         dcz->csc.code[e] = (uint8_t)(held & (unsigned)(codes - 1));
         dcz->csc.run[e] = (uint8_t)(held >> dcz->code_bits);
     }
