@@ -35,7 +35,7 @@ struct lac_packed; /* lacuna/format.h */
 typedef struct lac_operand {
     lac_tensor tensor;               /* dense elements in the layout of the kind; may be empty */
     const struct lac_packed *packed; /* the packed form, or NULL */
-    bool transposed;                 /* the matrix is stored [k][n] instead of [n][k] */
+    bool transposed;                 /* the matrix is stored [..][k][n] instead of [..][n][k] */
     int n, m;                        /* N:M promised along K (0:0 none; 1:1 dense) */
     double density;                  /* asked for (synthetic) or measured; < 0 not known */
     /* Numbers: real value = (element - zero_point) * scale. scale_count 0: plain integers or
@@ -55,7 +55,8 @@ typedef enum lac_activation {
     LAC_ACT_SILU /* x * sigmoid(x) */
 } lac_activation;
 
-#define LAC_LAYER_DIMS 14
+#define LAC_LAYER_DIMS 16
+#define LAC_PATTERN_M_MAX 256 /* of N:M */
 
 typedef struct lac_layer {
     const struct lac_layer_kind *kind;
@@ -78,7 +79,7 @@ typedef struct lac_layer {
 
 typedef struct lac_layer_dim {
     const char *name;
-    int64_t initial; /* -1: must be given */
+    int64_t initial; /* -1: must be given; -2 - i: that of dims[i] */
     int64_t min, max;
 } lac_layer_dim;
 
@@ -99,20 +100,37 @@ typedef struct lac_layer_kind {
     lac_status (*gemm)(const lac_layer *layer, int64_t index, lac_layer *gemm, lac_error *err);
     /* Dense multiply-accumulates. */
     int64_t (*macs)(const lac_layer *layer);
+    /* Words that stand for several dims: "stride=stride_h,stride_w"; ends with NULL. May be NULL. */
+    const char *const *aliases;
+    /* Brings channels-last operands of `layer` into the order of CONVENTIONS (lac_layer_plain
+     * calls it). NULL: the kind has one order only. */
+    lac_status (*plain)(lac_layer *layer, lac_error *err);
 } lac_layer_kind;
 
 LAC_API extern lac_table lac_layer_kinds;
 /* For plug-ins: `row` must live as long as the process. */
 LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
 
-/* The dimension called `name` of this layer; a name the kind lacks gives -1. */
+/* An empty layer of the kind called `kind`, no dim given yet: set those you know, then check. */
+LAC_API lac_status lac_layer_begin(lac_layer *layer, const char *kind, lac_error *err);
+/* Sets one dim, or all that an alias stands for. */
+LAC_API lac_status lac_layer_dim_set(lac_layer *layer, const char *name, int64_t value,
+                                     lac_error *err);
+/* Fills in the defaults of dims not given, then checks every limit. */
+LAC_API lac_status lac_layer_check(lac_layer *layer, lac_error *err);
+/* The dimension called `name` of this layer; a name the kind lacks gives -1, and so does an alias
+ * whose dims differ. */
 LAC_API int64_t lac_layer_dim_get(const lac_layer *layer, const char *name);
-/* "gemm:m=512,n=768,k=768" -> kind and dims, checked. Operands stay empty. */
+/* "gemm:m=512,n=768,k=768" -> kind and dims, checked. Operands stay empty. Release it. */
 LAC_API lac_status lac_layer_parse(lac_layer *layer, const char *text, lac_error *err);
 /* The same text back, all dims. */
 LAC_API const char *lac_layer_text(const lac_layer *layer, char *text, size_t size);
 /* --wd / --ad: "0.07" or "2:4" or "1:1" into the operand's n, m, density (checked). */
 LAC_API lac_status lac_operand_pattern(lac_operand *operand, const char *text, lac_error *err);
+/* The same layer with its tensors in the plain order of CONVENTIONS: weights [n][k], not
+ * channels last. Tensors that are so already are shared, the others copied. Release it. */
+LAC_API lac_status lac_layer_plain(const lac_layer *layer, lac_layer *plain, lac_error *err);
+/* Drops the tensors of the layer (scales and packed weights are borrowed) and zeroes it. */
 LAC_API void lac_layer_release(lac_layer *layer);
 /* sum y[i] and sum y[i]*((i mod 251)+1), modulo 2^64, of an integer tensor. */
 LAC_API void lac_checksum(const lac_tensor *tensor, uint64_t *sum, uint64_t *weighted);

@@ -1,8 +1,10 @@
 /* lacuna/scheme.h - a row of the scheme table: one way to compress a network.
  *
- * A scheme rewrites a graph: it changes constants, adds QuantizeLinear / DequantizeLinear pairs,
- * and names for each weight the format it wants to be stored in. One-shot schemes have only
- * `finish`; trained ones will use `prepare` and `step`. */
+ * A scheme sees the weights of a network as float32 tensors; it may change them, put them on an
+ * integer grid, name the format each is to be stored in, and ask for integer activations. When all
+ * schemes of a composition ("magnitude:n=2,m=4+int8", left to right) have run, the weights are
+ * written back into the graph: packed, with QuantizeLinear / DequantizeLinear where integers are.
+ * One-shot schemes have only `finish`; trained ones will use `prepare` and `step`. */
 #ifndef LACUNA_SCHEME_H
 #define LACUNA_SCHEME_H
 
@@ -13,40 +15,45 @@
 extern "C" {
 #endif
 
-/* One weight of the network as schemes see it. */
-typedef struct lac_weight {
-    int node;  /* reader: MatMul, Gemm, Conv, LSTM */
-    int value; /* the constant behind the node's input (through Cast, DequantizeLinear, Unpack) */
-    lac_view view;
-    int64_t rows, cols;
-    const char *name; /* the node's name */
-    char keep[96];    /* why it stays as it is ("K = 3 is no multiple of m = 4"), or "" */
-    /* Set by schemes, read by the packer at the end. */
-    const lac_format *format; /* NULL: dense */
-    lac_params params;
-    /* For the report. */
-    int64_t bytes_before, bytes_after;
-    int64_t nonzeros, count;
-    double error;    /* relative: |W' - W| / |W|, Frobenius */
-    char expect[96]; /* what to expect: "smaller 2.7x; faster from 60 % zeros", and why not */
-} lac_weight;
-
 /* Calibration inputs: `samples` times one tensor per graph input. */
 typedef struct lac_calibration {
     int64_t samples;
-    /* Fills in[0..n_inputs) (borrowed until the next call) with sample `index`, batch 1. */
+    /* Fills in[0..n_inputs) with sample `index`, batch 1; the caller releases them. */
     lac_status (*sample)(void *context, int64_t index, lac_tensor *in, lac_error *err);
     void *context;
     const char *source; /* "imagenet500, first 64 samples": said in reports */
 } lac_calibration;
 
+/* One weight of the network: what a MatMul, Gemm, Conv or LSTM multiplies with. */
+typedef struct lac_weight {
+    const char *name; /* of the (first) node that reads it */
+    int value;        /* the value the node reads */
+    lac_view view;
+    int64_t rows, cols; /* of the matrix that the view makes */
+    lac_tensor tensor;  /* float32, its own copy: schemes edit it */
+    bool changed;       /* set by a scheme that edited it, or chose a format */
+    char keep[96];      /* why a scheme left it as it is, or "" */
+    /* The grid: w = q * scale[row], q in [-limit, limit] exactly (NULL: plain floats). Owned. */
+    float *scale;
+    int limit;
+    const lac_format *format; /* to store it in; NULL: dense */
+    lac_params params;
+    /* Activations of its node on an integer grid (0: float). Unsigned: 0..255, else -127..127. */
+    float input_scale;
+    bool input_unsigned;
+    /* For the report. */
+    int64_t bytes_before, bytes_after, nonzeros;
+    double error;     /* |W' - W| / |W|, Frobenius norm */
+    char expect[160]; /* what it brings: smaller, faster, neither, and why */
+} lac_weight;
+
 typedef struct lac_compression {
-    lac_graph *graph;                   /* rewritten in place */
+    lac_graph *graph;                   /* the result: a rewritten copy */
     const lac_calibration *calibration; /* NULL: none */
     int n_weights;
     lac_weight *weights;
-    void *state; /* of the scheme, between hooks */
-    /* NULL or a callback for progress: 0..1. */
+    void *state; /* of the scheme at work, between its hooks */
+    /* NULL, or called with 0..1 during long work. */
     void (*progress)(void *context, const char *stage, double done);
     void *progress_context;
 } lac_compression;
@@ -54,7 +61,7 @@ typedef struct lac_compression {
 typedef struct lac_scheme {
     lac_row row;
     const lac_param *params;
-    const char *formats; /* "nm codebook": what it can end in */
+    const char *formats; /* "nm codebook": what it can end in; "" leaves that to others */
     bool needs_calibration;
     lac_status (*prepare)(lac_compression *compression, const lac_params *params, lac_error *err);
     lac_status (*step)(lac_compression *compression, const lac_params *params, lac_error *err);
@@ -64,6 +71,27 @@ typedef struct lac_scheme {
 LAC_API extern lac_table lac_schemes;
 /* For plug-ins: `row` must live as long as the process. */
 LAC_API lac_status lac_register_scheme(const lac_scheme *row, lac_error *err);
+
+#define LAC_MAX_SCHEMES 8
+typedef struct lac_composition {
+    int n;
+    const lac_scheme *scheme[LAC_MAX_SCHEMES];
+    lac_params params[LAC_MAX_SCHEMES];
+} lac_composition;
+
+/* "magnitude:n=2,m=4+int8", "nm:2:4+int8" (alias of the first part), "dense" (nothing). */
+LAC_API lac_status lac_scheme_parse(const char *text, lac_composition *composition, lac_error *err);
+/* Whether any part of the composition needs calibration data. */
+LAC_API bool lac_scheme_calibrates(const lac_composition *composition);
+/* Runs the composition on a copy of `graph`. Fill calibration and progress of *compression before
+ * the call (zero the rest); release it afterwards: result in compression->graph. The metadata of
+ * the result says `lacuna.scheme` = text. */
+LAC_API lac_status lac_compress(lac_compression *compression, const lac_graph *graph,
+                                const char *text, lac_error *err);
+/* The weights of a graph with their float values, nothing changed (inspect uses it too). */
+LAC_API lac_status lac_weights_find(lac_compression *compression, const lac_graph *graph,
+                                    lac_error *err);
+LAC_API void lac_compression_release(lac_compression *compression);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,114 @@
+/* Runs a composition of schemes: find the weights, let each scheme edit them, measure what came of
+ * it, write them back. */
+#include "scheme/weights.h"
+
+#include "core/memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static lac_status run(lac_compression *compression, const lac_composition *composition,
+                      lac_error *err)
+{
+    for (int i = 0; i < composition->n; i++) {
+        const lac_scheme *scheme = composition->scheme[i];
+        const lac_params *params = &composition->params[i];
+        lac_status status = LAC_OK;
+        if (scheme->needs_calibration && !compression->calibration)
+            status = lac_fail(err, LAC_ERROR_INPUT,
+                              "needs calibration data, and the model names no data set");
+        if (status == LAC_OK && scheme->prepare)
+            status = scheme->prepare(compression, params, err);
+        if (status == LAC_OK && scheme->step)
+            status = scheme->step(compression, params, err);
+        if (status == LAC_OK)
+            status = scheme->finish(compression, params, err);
+        if (status != LAC_OK)
+            return lac_fail_in(err, status, "scheme %s", scheme->row.name);
+    }
+    return LAC_OK;
+}
+
+static lac_status check_finite(const lac_compression *compression, lac_error *err)
+{
+    for (int i = 0; i < compression->n_weights; i++) {
+        const lac_tensor *tensor = &compression->weights[i].tensor;
+        int64_t total = lac_tensor_count(tensor);
+        for (int64_t e = 0; e < total; e++)
+            if (!isfinite(((const float *)tensor->data)[e]))
+                return lac_fail(err, LAC_ERROR_INPUT, "weight of node '%s': element %lld is %g",
+                                compression->weights[i].name, (long long)e,
+                                (double)((const float *)tensor->data)[e]);
+    }
+    return LAC_OK;
+}
+
+static double relative_error(const lac_tensor *now, const lac_tensor *before)
+{
+    double difference = 0, norm = 0;
+    const float *a = now->data, *b = before->data;
+    int64_t total = lac_tensor_count(now);
+    for (int64_t i = 0; i < total; i++) {
+        difference += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+        norm += (double)b[i] * (double)b[i];
+    }
+    return norm > 0 ? sqrt(difference / norm) : 0;
+}
+
+/* What the user may hope for, from facts of this weight only. */
+static void expect(lac_weight *weight)
+{
+    double density = (double)weight->nonzeros / (double)(weight->rows * weight->cols);
+    double ratio =
+        (double)weight->bytes_before / (double)(weight->bytes_after + !weight->bytes_after);
+    const char *speed;
+    if (weight->format && strcmp(weight->format->row.name, "nm") == 0)
+        speed = weight->scale ? "an N:M kernel skips the zeros where it beats the dense one"
+                              : "N:M kernels skip the zeros; quantise too for the integer ones";
+    else if (weight->input_scale > 0)
+        speed = "faster where 8-bit products are (VNNI)";
+    else if (weight->scale)
+        speed = "as fast as float32: only the weights are integers";
+    else if (density < 0.9 && !weight->format)
+        speed = "neither faster nor smaller: zeros stored densely";
+    else
+        speed = "runs at the dense speed after unpacking";
+    if (weight->keep[0])
+        snprintf(weight->expect, sizeof weight->expect, "unchanged: %s", weight->keep);
+    else if (ratio >= 1.005)
+        snprintf(weight->expect, sizeof weight->expect, "%.2fx smaller; %s", ratio, speed);
+    else if (ratio <= 0.995)
+        snprintf(weight->expect, sizeof weight->expect, "%.2fx larger; %s", 1 / ratio, speed);
+    else
+        snprintf(weight->expect, sizeof weight->expect, "same size; %s", speed);
+}
+
+lac_status lac_compress(lac_compression *compression, const lac_graph *graph, const char *text,
+                        lac_error *err)
+{
+    lac_composition composition;
+    lac_tensor *before = NULL;
+    LAC_TRY(lac_scheme_parse(text, &composition, err));
+    LAC_TRY(lac_weights_find(compression, graph, err));
+    int n = compression->n_weights;
+    lac_status status = check_finite(compression, err);
+    if (status == LAC_OK && !(before = lac_alloc((size_t)n, sizeof *before, err)))
+        status = LAC_ERROR_MEMORY;
+    for (int i = 0; status == LAC_OK && i < n; i++)
+        status = lac_tensor_copy(&before[i], &compression->weights[i].tensor, err);
+    if (status == LAC_OK)
+        status = run(compression, &composition, err);
+    if (status == LAC_OK)
+        status = lac_weights_write(compression, err);
+    for (int i = 0; status == LAC_OK && i < n; i++) {
+        compression->weights[i].error = relative_error(&compression->weights[i].tensor, &before[i]);
+        expect(&compression->weights[i]);
+    }
+    if (status == LAC_OK)
+        status = lac_graph_meta_set(compression->graph, "lacuna.scheme", text, err);
+    for (int i = 0; before && i < n; i++)
+        lac_tensor_release(&before[i]);
+    lac_free(before);
+    return status;
+}

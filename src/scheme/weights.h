@@ -1,0 +1,19 @@
+/* Helpers of the room on weights. */
+#ifndef LACUNA_SCHEME_WEIGHTS_H
+#define LACUNA_SCHEME_WEIGHTS_H
+
+#include <lacuna/scheme.h>
+
+int64_t lac_weight_nonzeros(const lac_weight *weight);
+/* Bytes of all constants that `value` is made of, as the graph holds them. */
+int64_t lac_stored_bytes(const lac_graph *graph, int value);
+/* Scale of each row's grid such that its largest element is `limit` steps; rounds the weight onto
+ * it (half away from zero) and sets scale, limit, changed. */
+lac_status lac_weight_quantize(lac_weight *weight, int limit, lac_error *err);
+/* Writes every changed weight back into compression->graph: packed, behind DequantizeLinear when
+ * it is on a grid; integer activations as QuantizeLinear + DequantizeLinear. */
+lac_status lac_weights_write(lac_compression *compression, lac_error *err);
+/* The matrix position of element (row, col) in the weight's tensor. */
+int64_t lac_weight_at(const lac_weight *weight, int64_t row, int64_t col);
+
+#endif
