@@ -3,7 +3,6 @@
  * the integer linear codebook of the dossier (3.3) otherwise. */
 #include "accel/eie/mapping.h"
 
-#include <lacuna/format.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,40 +61,18 @@ static int32_t integer(const lac_tensor *tensor, int64_t i)
     return ((const int16_t *)tensor->data)[i];
 }
 
-/* A weight operand, unpacked if only its packed form is there; release *owned. */
-static lac_status weight_operand(const lac_layer *layer, lac_role role, int64_t count,
-                                 lac_operand *operand, lac_tensor *owned, lac_error *err)
-{
-    lac_layer view = *layer;
-    *operand = layer->operand[role];
-    memset(owned, 0, sizeof *owned);
-    if (!operand->tensor.data && operand->packed) {
-        LAC_TRY(lac_unpack(operand->packed, owned, err));
-        operand->tensor = *owned;
-    }
-    view.operand[role] = *operand;
-    lac_status status = lac_operand_need(&view, role, count, err);
-    if (status == LAC_OK && operand->tensor.dtype == LAC_U8)
-        status = lac_fail(err, LAC_ERROR_INPUT, "%s: weights are uint8, must be int8 or int16",
-                          layer->name);
-    if (status != LAC_OK)
-        lac_tensor_release(owned);
-    return status;
-}
-
 /* Puts a weight matrix [rows][width] into columns at.. of to[rows][cols]. */
 static lac_status put_weights(const lac_layer *layer, lac_role role, int16_t *to, int64_t rows,
                               int64_t cols, int64_t at, int64_t width, bool *wide, lac_error *err)
 {
-    lac_operand operand;
-    lac_tensor owned;
-    LAC_TRY(weight_operand(layer, role, rows * width, &operand, &owned, err));
-    *wide = operand.tensor.dtype == LAC_I16;
+    const lac_tensor *tensor = &layer->operand[role].tensor;
+    LAC_TRY(lac_operand_need(layer, role, rows * width, err));
+    if (tensor->dtype == LAC_U8)
+        return lac_fail(err, LAC_ERROR_INPUT, "%s: weights are uint8, must be int8 or int16",
+                        layer->name);
+    *wide = tensor->dtype == LAC_I16;
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < width; j++)
-            to[i * cols + at + j] = (int16_t)integer(
-                &operand.tensor, operand.transposed ? j * rows + i : i * width + j);
-    lac_tensor_release(&owned);
+        lac_to_i16(to + i * cols + at, tensor, i * width, width);
     return LAC_OK;
 }
 
@@ -210,15 +187,9 @@ static void map_conv(lac_eie_problem *problem, const lac_layer *layer)
     int64_t batch = dim(layer, "batch"), pixels = h * w;
     map_rows(problem, batch * pixels, c, k);
     problem->rank = 4;
-    if (layer->channels_last) {
-        problem->from = (lac_eie_walk){pixels, pixels * c, c, 1};
-        problem->to = (lac_eie_walk){pixels, pixels * k, k, 1};
-        memcpy(problem->dims, (int64_t[]){batch, h, w, k}, 4 * sizeof(int64_t));
-    } else {
-        problem->from = (lac_eie_walk){pixels, pixels * c, 1, pixels};
-        problem->to = (lac_eie_walk){pixels, pixels * k, 1, pixels};
-        memcpy(problem->dims, (int64_t[]){batch, k, h, w}, 4 * sizeof(int64_t));
-    }
+    problem->from = (lac_eie_walk){pixels, pixels * c, 1, pixels};
+    problem->to = (lac_eie_walk){pixels, pixels * k, 1, pixels};
+    memcpy(problem->dims, (int64_t[]){batch, k, h, w}, 4 * sizeof(int64_t));
 }
 
 static void map_geometry(lac_eie_problem *problem, const lac_layer *layer)
@@ -237,11 +208,6 @@ static void map_geometry(lac_eie_problem *problem, const lac_layer *layer)
         map_rows(problem, dim(layer, "steps"), dim(layer, "in") + hidden, 4 * hidden);
     } else {
         map_conv(problem, layer);
-        return;
-    }
-    if (layer->operand[LAC_ROLE_ACTIVATIONS].transposed) { /* [batch][k][m] */
-        int64_t m = is_kind(layer, "gemm") ? dim(layer, "m") : problem->products;
-        problem->from = (lac_eie_walk){m, m * problem->in, 1, m};
     }
 }
 

@@ -25,7 +25,7 @@ typedef struct lac_eie_problem {
 
 /* True when the layer is one that EIE runs; else the reason in `why`. */
 bool lac_eie_supports(const lac_layer *layer, char *why, size_t size);
-/* Release with lac_eie_problem_release. */
+/* `layer` is in plain order, as lac_simulate hands it over. Release with lac_eie_problem_release. */
 lac_status lac_eie_map(lac_eie_problem *problem, const lac_layer *layer, bool bias,
                        lac_error *err);
 void lac_eie_problem_release(lac_eie_problem *problem);
