@@ -98,8 +98,8 @@ void lac_eie_csc_release(lac_eie_csc *csc)
     memset(csc, 0, sizeof *csc);
 }
 
-lac_status lac_eie_csc_count(const uint8_t *codes, int64_t rows, int64_t cols, int64_t pe,
-                             int jump, int64_t *entries, lac_error *err)
+lac_status lac_eie_csc_count(const uint8_t *codes, int64_t rows, int64_t cols, int64_t pe, int jump,
+                             int64_t *entries, lac_error *err)
 {
     LAC_TRY(check_geometry(rows, cols, pe, jump, err));
     int64_t *last = lac_alloc((size_t)cols, 2 * sizeof(int64_t), err);
@@ -143,8 +143,7 @@ lac_status lac_eie_csc_encode(lac_eie_csc *csc, const uint8_t *codes, int64_t ro
 {
     LAC_TRY(lac_eie_csc_alloc(csc, rows, cols, pe, jump, 0, err));
     int64_t *scratch = lac_alloc((size_t)cols, 2 * sizeof(int64_t), err);
-    lac_status status =
-        scratch ? encode_pointers(csc, codes, scratch, err) : LAC_ERROR_MEMORY;
+    lac_status status = scratch ? encode_pointers(csc, codes, scratch, err) : LAC_ERROR_MEMORY;
     if (status == LAC_OK) {
         lac_free(csc->code);
         lac_free(csc->run);
@@ -211,7 +210,8 @@ lac_status lac_eie_csc_check(lac_eie_csc *csc, int codes, lac_error *err)
         csc->first[p + 1] = csc->first[p] + pointer[csc->cols];
     }
     if (csc->first[csc->pe] != csc->entries)
-        return lac_fail(err, LAC_ERROR_INPUT, "eie-csc: the pointers count %lld entries, there are %lld",
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "eie-csc: the pointers count %lld entries, there are %lld",
                         (long long)csc->first[csc->pe], (long long)csc->entries);
     csc->nonzeros = 0;
     for (int64_t p = 0; p < csc->pe; p++) {

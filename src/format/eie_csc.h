@@ -8,17 +8,18 @@
 
 #define LAC_EIE_MAX_PE 65536
 
-/* PE p owns the rows p, p + pe, p + 2 pe, ... Its entries stand column after column, inside a column
- * by row: entry e moves the local row (-1 at the start of a column) by run[e] + 1 and holds code[e];
- * code 0 is padding, with run jump - 1, and always followed by a real entry of the same column. */
+/* PE p owns the rows p, p + pe, p + 2 pe, ... Its entries stand column after column, inside a
+ * column by row: entry e moves the local row (-1 at the start of a column) by run[e] + 1 and holds
+ * code[e]; code 0 is padding, with run jump - 1, and always followed by a real entry of the same
+ * column. */
 typedef struct lac_eie_csc {
     int64_t rows, cols;
     int64_t pe;
-    int jump;              /* largest run + 1: 2..256 */
+    int jump; /* largest run + 1: 2..256 */
     int64_t entries, nonzeros;
-    uint8_t *code, *run;   /* [entries], PE after PE */
-    uint32_t *pointer;     /* [pe][cols + 1]: entry numbers within the PE, from 0 */
-    int64_t *first;        /* [pe + 1]: where the entries of a PE begin */
+    uint8_t *code, *run; /* [entries], PE after PE */
+    uint32_t *pointer;   /* [pe][cols + 1]: entry numbers within the PE, from 0 */
+    int64_t *first;      /* [pe + 1]: where the entries of a PE begin */
 } lac_eie_csc;
 
 /* Encodes codes[rows][cols], 0 = pruned. Release with lac_eie_csc_release. */
@@ -35,8 +36,8 @@ void lac_eie_csc_decode(const lac_eie_csc *csc, uint8_t *codes);
 void lac_eie_csc_release(lac_eie_csc *csc);
 
 /* Entries that lac_eie_csc_encode would make, without making them. */
-lac_status lac_eie_csc_count(const uint8_t *codes, int64_t rows, int64_t cols, int64_t pe,
-                             int jump, int64_t *entries, lac_error *err);
+lac_status lac_eie_csc_count(const uint8_t *codes, int64_t rows, int64_t cols, int64_t pe, int jump,
+                             int64_t *entries, lac_error *err);
 
 /* Counts of each code and each run. */
 void lac_eie_csc_histogram(const lac_eie_csc *csc, uint64_t code[256], uint64_t run[256]);

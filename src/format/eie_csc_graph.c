@@ -123,8 +123,8 @@ static int entry_values(builder *b, int entries, int width, int count)
     if (width == 8)
         return bytes;
     /* Three bytes hold any element of at most 16 bits: byte + 256 byte' + 65536 byte''. */
-    int padded = with_int(b, "Concat", 2, (int[]){bytes, vector(b, 2, (int64_t[]){0, 0})},
-                          "axis", 0);
+    int padded =
+        with_int(b, "Concat", 2, (int[]){bytes, vector(b, 2, (int64_t[]){0, 0})}, "axis", 0);
     int number, end = op2(b, "Squeeze", count, vector1(b, 0));
     node(b, "Range", 3, (int[]){scalar(b, 0), end, scalar(b, 1)}, &number);
     int bit = op2(b, "Mul", number, scalar(b, width));
@@ -153,8 +153,7 @@ lac_status lac_eie_csc_graph(lac_graph *graph, int64_t rows, int64_t cols, int64
     int64_t local = (rows + pe - 1) / pe; /* R */
     /* Entries of each (PE, column), numbered s = p * cols + j. */
     int pointers = reshape(b, to_int64(b, field[1]), 2, (int64_t[]){pe, cols + 1});
-    int counts =
-        op2(b, "Sub", slice(b, pointers, 1, 1, cols + 1), slice(b, pointers, 1, 0, cols));
+    int counts = op2(b, "Sub", slice(b, pointers, 1, 1, cols + 1), slice(b, pointers, 1, 0, cols));
     counts = reshape(b, counts, 1, (int64_t[]){pe * cols});
     int count;
     lac_node *sum = node(b, "ReduceSum", 1, (int[]){counts}, &count); /* E, as [1] */
@@ -172,8 +171,8 @@ lac_status lac_eie_csc_graph(lac_graph *graph, int64_t rows, int64_t cols, int64
     int shift = op2(b, "Sub", op2(b, "Mul", column, scalar(b, local)), before);
     int change = scatter(b, op2(b, "Mul", step, vector1(b, 0)), start, difference(b, shift));
     place = op2(b, "Add", place, cumsum(b, change, false));
-    int dense = scatter(b, zeros(b, dtype, pe * cols * local), place,
-                        op2(b, "Gather", field[2], code));
+    int dense =
+        scatter(b, zeros(b, dtype, pe * cols * local), place, op2(b, "Gather", field[2], code));
     dense = reshape(b, dense, 3, (int64_t[]){pe, cols, local});
     int turned;
     lac_node *transpose = node(b, "Transpose", 1, (int[]){dense}, &turned);

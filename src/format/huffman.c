@@ -186,9 +186,10 @@ lac_status lac_huffman_decode(const lac_huffman *huffman, const uint8_t *bytes, 
             }
         }
         if (length == 0 || used + (uint64_t)length > bits)
-            return lac_fail(err, LAC_ERROR_INPUT,
-                            "huffman: the stream of %llu bits ends or breaks at symbol %lld of %lld",
-                            (unsigned long long)bits, (long long)i, (long long)n);
+            return lac_fail(
+                err, LAC_ERROR_INPUT,
+                "huffman: the stream of %llu bits ends or breaks at symbol %lld of %lld",
+                (unsigned long long)bits, (long long)i, (long long)n);
         held <<= length;
         ready -= length;
         used += (uint64_t)length;

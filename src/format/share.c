@@ -11,7 +11,7 @@
 #include "core/random.h"
 
 #define LLOYD_ITERATIONS 100
-#define LLOYD_STILL 1e-12
+#define LLOYD_STILL      1e-12
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -108,8 +108,8 @@ int lac_share_nearest(const double *centroid, int k, double value)
     return best;
 }
 
-/* The same for ascending centroids, given the answer `cell` for a smaller value: the distances fall,
- * then rise. */
+/* The same for ascending centroids, given the answer `cell` for a smaller value: the distances
+ * fall, then rise. */
 static int nearest_from(const double *centroid, int k, double value, int cell)
 {
     double best = fabs(value - centroid[cell]), before = best;
@@ -126,8 +126,8 @@ static int nearest_from(const double *centroid, int k, double value, int cell)
     return cell;
 }
 
-static void assign(const double *sorted, int64_t n, const double *centroid, int k,
-                   int64_t *members, double *sum)
+static void assign(const double *sorted, int64_t n, const double *centroid, int k, int64_t *members,
+                   double *sum)
 {
     bool ascending = true;
     for (int i = 1; i < k; i++)
@@ -143,8 +143,8 @@ static void assign(const double *sorted, int64_t n, const double *centroid, int 
     }
 }
 
-lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centroid,
-                           int *iterations, lac_error *err)
+lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centroid, int *iterations,
+                           lac_error *err)
 {
     LAC_TRY(check_values(value, n, k, err));
     double *sorted = NULL;
@@ -153,7 +153,8 @@ lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centro
     double *sum = lac_alloc((size_t)k, sizeof(double), err);
     lac_status status = members && sum ? LAC_OK : LAC_ERROR_MEMORY;
     int iteration = 0;
-    for (bool moved = true; status == LAC_OK && moved && iteration < LLOYD_ITERATIONS; iteration++) {
+    for (bool moved = true; status == LAC_OK && moved && iteration < LLOYD_ITERATIONS;
+         iteration++) {
         assign(sorted, n, centroid, k, members, sum);
         moved = false;
         for (int i = 0; i < k; i++) {

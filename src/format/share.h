@@ -23,8 +23,8 @@ lac_status lac_share_begin(lac_share_start start, const double *value, int64_t n
 /* Lloyd's iterations in float64: nearest centroid (ties to the lower),
  * mean of the members, an empty cluster stays; ends when no centroid moves by more than 1e-12 or
  * after 100 iterations. *iterations (may be NULL) counts the one that found nothing to move. */
-lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centroid,
-                           int *iterations, lac_error *err);
+lac_status lac_share_lloyd(const double *value, int64_t n, int k, double *centroid, int *iterations,
+                           lac_error *err);
 
 /* The index of the nearest of k centroids, ties to the lower index. */
 int lac_share_nearest(const double *centroid, int k, double value);

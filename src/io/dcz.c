@@ -12,8 +12,8 @@
 
 #define HEADER_BYTES 64
 #define FLAG_HUFFMAN 1U
-#define FLAG_BIAS 2U
-#define FILE_LIMIT ((size_t)1 << 36)
+#define FLAG_BIAS    2U
+#define FILE_LIMIT   ((size_t)1 << 36)
 
 static void put_le(lac_text *out, uint64_t value, int bytes)
 {
@@ -92,8 +92,9 @@ lac_status lac_dcz_format(const lac_dcz *dcz, lac_text *out, lac_error *err)
 {
     const lac_eie_csc *csc = &dcz->csc;
     if (csc->rows > UINT32_MAX || csc->cols > UINT32_MAX)
-        return lac_fail(err, LAC_ERROR_UNSUPPORTED, ".dcz: %lld rows, %lld columns: more than 32 bits",
-                        (long long)csc->rows, (long long)csc->cols);
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED,
+                        ".dcz: %lld rows, %lld columns: more than 32 bits", (long long)csc->rows,
+                        (long long)csc->cols);
     lac_text_bytes(out, "DCZ1", 4);
     put_le(out, (uint64_t)csc->rows, 4);
     put_le(out, (uint64_t)csc->cols, 4);
@@ -186,7 +187,8 @@ static lac_status take_stream(reader *in, uint8_t *symbol, int64_t n, int width,
     if (n == 0)
         for (int i = 0; i < 1 << width; i++)
             if (tree.length[i] != 0)
-                return lac_fail(in->err, LAC_ERROR_INPUT, "%s: code lengths without entries", field);
+                return lac_fail(in->err, LAC_ERROR_INPUT, "%s: code lengths without entries",
+                                field);
     if (lac_huffman_decode(&tree, from, bits, symbol, n, in->err) != LAC_OK)
         return lac_fail_in(in->err, LAC_ERROR_INPUT, "%s", field);
     return LAC_OK;
@@ -227,7 +229,8 @@ static lac_status take_header(reader *in, lac_dcz *dcz, uint32_t *flags)
                         "pe = %llu, cols = %llu: the entry counts do not fit into %zu bytes",
                         (unsigned long long)pe, (unsigned long long)cols, in->size);
     if (*flags & FLAG_BIAS && rows > rest / 4)
-        return lac_fail(in->err, LAC_ERROR_INPUT, "rows = %llu: the bias does not fit into %zu bytes",
+        return lac_fail(in->err, LAC_ERROR_INPUT,
+                        "rows = %llu: the bias does not fit into %zu bytes",
                         (unsigned long long)rows, in->size);
     if (entries / 8 > rest) /* an entry has at least one bit */
         return lac_fail(in->err, LAC_ERROR_INPUT, "entries = %llu do not fit into %zu bytes",
@@ -360,7 +363,8 @@ lac_status lac_dcz_from_packed(lac_dcz *dcz, const lac_packed *packed, const flo
 {
     memset(dcz, 0, sizeof *dcz);
     if (strcmp(packed->format->row.name, "eie-csc") != 0 || packed->dtype != LAC_F32)
-        return lac_fail(err, LAC_ERROR_INPUT, ".dcz: a %s weight of type %s, must be eie-csc of float32",
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        ".dcz: a %s weight of type %s, must be eie-csc of float32",
                         packed->format->row.name, lac_dtype_name(packed->dtype));
     LAC_TRY(packed->format->validate(packed, err));
     dcz->index_bits = (int)lac_params_int(&packed->params, "index_bits");

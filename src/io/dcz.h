@@ -36,8 +36,8 @@ lac_status lac_dcz_matrix(const lac_dcz *dcz, lac_tensor *matrix, lac_error *err
 /* One layer of a .net file. The caller sets shape and kind, the reader the rest. */
 typedef struct lac_net_layer {
     int rank;
-    int64_t dims[4];     /* [out][in] or [out][in][kh][kw] */
-    bool conv;           /* 256 shared weights and codes of a byte; else 16 and 4 bits */
+    int64_t dims[4];           /* [out][in] or [out][in][kh][kw] */
+    bool conv;                 /* 256 shared weights and codes of a byte; else 16 and 4 bits */
     int64_t entries, nonzeros; /* entries with padding; those with a code other than 0 */
     float codebook[256];
     lac_tensor weights, bias; /* float32, to be released */

@@ -19,8 +19,9 @@ typedef struct reader {
 static const uint8_t *take(reader *in, uint64_t n, int layer, const char *field)
 {
     if (n > in->size - in->at) {
-        lac_fail(in->err, LAC_ERROR_INPUT, "layer %d: %s: %llu bytes needed at %zu, the file has %zu",
-                 layer, field, (unsigned long long)n, in->at, in->size);
+        lac_fail(in->err, LAC_ERROR_INPUT,
+                 "layer %d: %s: %llu bytes needed at %zu, the file has %zu", layer, field,
+                 (unsigned long long)n, in->at, in->size);
         return NULL;
     }
     const uint8_t *taken = in->data + in->at;
@@ -67,8 +68,7 @@ static lac_status read_layer(reader *in, lac_net_layer *layer, int number)
 {
     int codes = layer->conv ? 256 : 16;
     const uint8_t *codebook = take(in, 4 * (uint64_t)codes, number, "codebook");
-    const uint8_t *bias =
-        codebook ? take(in, 4 * (uint64_t)layer->dims[0], number, "bias") : NULL;
+    const uint8_t *bias = codebook ? take(in, 4 * (uint64_t)layer->dims[0], number, "bias") : NULL;
     uint64_t n = (uint64_t)layer->entries;
     const uint8_t *code = bias ? take(in, layer->conv ? n : (n + 1) / 2, number, "codes") : NULL;
     const uint8_t *index = code ? take(in, (n + 1) / 2, number, "indices") : NULL;

@@ -1,7 +1,7 @@
 /* deep-compression (Han, Mao, Dally, ICLR 2016, arXiv 1510.00149), in one shot: prune to a density
  * by magnitude, share the remaining weights of each layer by k-means, store codes and relative row
- * indices (format eie-csc). Huffman coding belongs to the .dcz file. A layer that already has so few
- * distinct values keeps them. */
+ * indices (format eie-csc). Huffman coding belongs to the .dcz file. A layer that already has so
+ * few distinct values keeps them. */
 #include "core/memory.h"
 #include "core/text.h"
 #include "format/share.h"
@@ -52,8 +52,9 @@ static lac_status prune(lac_compression *compression, const lac_params *params, 
         all[i] = &compression->weights[i];
     if (status == LAC_OK && strcmp(lac_params_text(params, "scope"), "global") == 0)
         status = *lac_params_text(params, "layers")
-                     ? lac_fail(err, LAC_ERROR_INPUT, "layers gives densities of single layers, "
-                                                      "scope=global has one for all")
+                     ? lac_fail(err, LAC_ERROR_INPUT,
+                                "layers gives densities of single layers, "
+                                "scope=global has one for all")
                      : lac_weights_prune(all, n, lac_params_real(params, "density"), err);
     else
         for (int i = 0; i < n && status == LAC_OK; i++)
@@ -173,8 +174,7 @@ static const lac_param params[] = {
      "1 is the CPU's layout; EIE deals rows to 64", "interleaving of the stored columns"},
     {"init", LAC_PARAM_CHOICE, "", 0, 0, 0, "linear", "linear|density|forgy", LAC_PUBLISHED,
      "Deep Compression, section 3.2: linear is best", "where k-means begins"},
-    {"seed", LAC_PARAM_INT, "", 1, 0, 4294967295.0, NULL, NULL, LAC_OPTION, "",
-     "of init=forgy"},
+    {"seed", LAC_PARAM_INT, "", 1, 0, 4294967295.0, NULL, NULL, LAC_OPTION, "", "of init=forgy"},
     {0}};
 
 const lac_scheme lac_scheme_deep_compression = {

@@ -198,7 +198,8 @@ static void test_widths_and_types(void **state)
             assert_int_equal(lac_unpack(&packed, &back, NULL), LAC_OK);
             assert_memory_equal(back.data, matrix, sizeof matrix);
             assert_int_equal(lac_format_bytes(packed.format, &packed.params, LAC_VIEW_ROWS, &tensor,
-                                              &bytes, NULL), LAC_OK);
+                                              &bytes, NULL),
+                             LAC_OK);
             assert_int_equal(bytes, lac_packed_bytes(&packed));
             lac_tensor_release(&back);
             lac_packed_release(&packed);
@@ -272,8 +273,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_worked_example),   cmocka_unit_test(test_round_trips),
-        cmocka_unit_test(test_sizes),            cmocka_unit_test(test_widths_and_types),
+        cmocka_unit_test(test_worked_example), cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_sizes),          cmocka_unit_test(test_widths_and_types),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,11 @@
 /* Weight sharing and Huffman coding against the golden values of the dossier eie.md, section 2
  * (64x64 weights, density 0.5, seed 1). */
+#include "core/memory.h"
+#include "core/random.h"
 #include "format/eie_csc.h"
 #include "format/huffman.h"
 #include "format/share.h"
 #include "helpers/eie_layers.h"
-#include "core/memory.h"
-#include "core/random.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -36,8 +36,8 @@ static int setup(void **state)
 static void test_integer_linear_codebook(void **state)
 {
     (void)state;
-    static const int expected[16] = {0,  -127, -109, -91, -73, -54, -36, -18,
-                                     0,  18,   36,   54,  73,  91,  109, 127};
+    static const int expected[16] = {0, -127, -109, -91, -73, -54, -36, -18,
+                                     0, 18,   36,   54,  73,  91,  109, 127};
     static const int occurrences[16] = {2054, 74,  161, 146, 117, 165, 122, 160,
                                         134,  145, 130, 167, 146, 152, 141, 82};
     int32_t codebook[16];
@@ -79,9 +79,10 @@ static void check_lloyd(lac_share_start start, const double *begin, int iteratio
 static void test_lloyd_linear(void **state)
 {
     (void)state;
-    static const double expected[15] = {
-        -119.771186, -104.984496, -89.089552, -73.051282, -54.448052, -36.052632, -16.1, 2.601562,
-        18.893617,   36.476923,   55.0,       73.779412,  89.269504,  106.753968, 121.350877};
+    static const double expected[15] = {-119.771186, -104.984496, -89.089552, -73.051282,
+                                        -54.448052,  -36.052632,  -16.1,      2.601562,
+                                        18.893617,   36.476923,   55.0,       73.779412,
+                                        89.269504,   106.753968,  121.350877};
     check_lloyd(LAC_SHARE_LINEAR, NULL, 6, expected);
 }
 
@@ -90,10 +91,10 @@ static void test_lloyd_density(void **state)
     (void)state;
     static const double begin[15] = {-119, -102, -85, -66, -50, -31, -15, 4,
                                      20,   37,   54,  70,  86,  104, 121};
-    static const double expected[15] = {
-        -118.819549, -102.503497, -84.562914, -65.733333, -49.597122,
-        -31.573643,  -13.503268,  4.786765,   20.472,     36.816,
-        54.316456,   71.02521,    86.709677,  104.483871, 120.310606};
+    static const double expected[15] = {-118.819549, -102.503497, -84.562914, -65.733333,
+                                        -49.597122,  -31.573643,  -13.503268, 4.786765,
+                                        20.472,      36.816,      54.316456,  71.02521,
+                                        86.709677,   104.483871,  120.310606};
     check_lloyd(LAC_SHARE_DENSITY, begin, 3, expected);
 }
 
@@ -102,9 +103,10 @@ static void test_lloyd_forgy(void **state)
     (void)state;
     static const double begin[15] = {-125, -121, -96, -83, -25, -5,  9,  16,
                                      38,   48,   87,  110, 115, 121, 123};
-    static const double expected[15] = {
-        -119.455285, -103.058824, -82.966102, -59.23494, -38.823899, -16.075676,  4.899329, 22.067164,
-        39.546154,   56.477419,   74.184615,  88.28,     101.915663, 112.813187, 123.317073};
+    static const double expected[15] = {-119.455285, -103.058824, -82.966102, -59.23494,
+                                        -38.823899,  -16.075676,  4.899329,   22.067164,
+                                        39.546154,   56.477419,   74.184615,  88.28,
+                                        101.915663,  112.813187,  123.317073};
     check_lloyd(LAC_SHARE_FORGY, begin, 17, expected);
 }
 
@@ -139,13 +141,15 @@ static void test_lloyd_equals_the_definition(void **state)
     lac_random random = lac_random_stream(77, 1);
     for (int trial = 0; trial < 200; trial++) {
         double value[300], fast[32], slow[32];
-        int n = 1 + (int)(lac_random_next(&random) % 300), k = 1 + (int)(lac_random_next(&random) % 31);
+        int n = 1 + (int)(lac_random_next(&random) % 300),
+            k = 1 + (int)(lac_random_next(&random) % 31);
         int range = 1 + (int)(lac_random_next(&random) % 60); /* small: empty cells and ties */
         int took = 0, expected = 0;
         for (int i = 0; i < n; i++)
             value[i] = (double)(int)(lac_random_next(&random) % (uint64_t)range) - range / 3;
         assert_int_equal(lac_share_begin(trial % 2 ? LAC_SHARE_LINEAR : LAC_SHARE_DENSITY, value, n,
-                                         k, 0, fast, NULL), LAC_OK);
+                                         k, 0, fast, NULL),
+                         LAC_OK);
         memcpy(slow, fast, sizeof slow);
         assert_int_equal(lac_share_lloyd(value, n, k, fast, &took, NULL), LAC_OK);
         naive_lloyd(value, n, k, slow, &expected);

@@ -1,5 +1,5 @@
-/* Any bytes as a .dcz file: refused, or a layer that writes and reads back as itself. The same bytes
- * as a .net file of two layers: refused or read. */
+/* Any bytes as a .dcz file: refused, or a layer that writes and reads back as itself. The same
+ * bytes as a .net file of two layers: refused or read. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -95,8 +95,13 @@ static void step_ptr(machine *m, int64_t p, int unit, int32_t *y, eie_steps *ste
 eie_steps eie_step(const lac_eie_csc *csc, int64_t in, bool bias, const int32_t *value,
                    const int32_t *codebook, int fifo, int unit, int32_t *y)
 {
-    machine m = {.csc = csc, .value = value, .codebook = codebook, .in = in, .bias = bias,
-                 .group = -1, .found = -1};
+    machine m = {.csc = csc,
+                 .value = value,
+                 .codebook = codebook,
+                 .in = in,
+                 .bias = bias,
+                 .group = -1,
+                 .found = -1};
     eie_steps steps = {0};
     int64_t last_entry = -1, last_load = 0;
     m.groups = (in + csc->pe - 1) / csc->pe + bias;

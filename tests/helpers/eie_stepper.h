@@ -1,5 +1,5 @@
-/* EIE stepped register by register, cycle by cycle (dossier eie.md, 4.3): slow and independent of the
- * recurrence that the simulator evaluates. */
+/* EIE stepped register by register, cycle by cycle (dossier eie.md, 4.3): slow and independent of
+ * the recurrence that the simulator evaluates. */
 #ifndef LACUNA_TESTS_EIE_STEPPER_H
 #define LACUNA_TESTS_EIE_STEPPER_H
 

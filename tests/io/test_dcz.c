@@ -1,5 +1,5 @@
-/* .dcz: golden bytes and CRC-32 (dossier eie.md, section 2 and 3.4), round trips, refusals; import of
- * the authors' SqueezeNet. */
+/* .dcz: golden bytes and CRC-32 (dossier eie.md, section 2 and 3.4), round trips, refusals; import
+ * of the authors' SqueezeNet. */
 #include "core/memory.h"
 #include "core/random.h"
 #include "format/packed.h"
@@ -113,9 +113,9 @@ static void test_header_refusals(void **state)
         int at;
         uint8_t value;
         const char *message;
-    } wrong[] = {{0, 'X', "magic"},          {7, 0xff, "local row"},  {12, 0, "pe = 0"},
-                 {16, 9, "index_bits = 9"},  {20, 0, "code_bits = 0"}, {24, 4, "flags = 4"},
-                 {28, 1, "header byte 28"},  {45, 1, "header byte 45"}, {38, 1, "entries"},
+    } wrong[] = {{0, 'X', "magic"},         {7, 0xff, "local row"},    {12, 0, "pe = 0"},
+                 {16, 9, "index_bits = 9"}, {20, 0, "code_bits = 0"},  {24, 4, "flags = 4"},
+                 {28, 1, "header byte 28"}, {45, 1, "header byte 45"}, {38, 1, "entries"},
                  {11, 0x7f, "do not fit"}};
     lac_dcz dcz, back;
     lac_text out = {0};
@@ -296,7 +296,8 @@ static void test_squeezenet(void **state)
     (void)state;
     const char *shared = getenv("LACUNA_SHARED");
     char path[4096];
-    snprintf(path, sizeof path, "%s/data/models/squeezenet_deep_compression/compressed_SqueezeNet.net",
+    snprintf(path, sizeof path,
+             "%s/data/models/squeezenet_deep_compression/compressed_SqueezeNet.net",
              shared ? shared : LACUNA_SOURCE_DIR "/../shared");
     if (access(path, R_OK) != 0) {
         fprintf(stderr, "SKIP: %s is absent\n", path);

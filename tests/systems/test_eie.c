@@ -1,5 +1,5 @@
-/* EIE against the dossier eie.md: golden tables 5.1, 5.2 and 6.1 in every column, the register-level
- * stepper, fixed point, the quirk of the public simulator, what it refuses. */
+/* EIE against the dossier eie.md: golden tables 5.1, 5.2 and 6.1 in every column, the
+ * register-level stepper, fixed point, the quirk of the public simulator, what it refuses. */
 #include "accel/eie/mapping.h"
 #include "accel/eie/reproduce.h"
 #include "core/memory.h"
@@ -62,8 +62,8 @@ static int64_t count(const lac_result *result, const char *name)
 /* Every counter column that the table has; identity and reference. */
 static void check_row(const golden_table *table, int row, const lac_result *result, int64_t pe)
 {
-    static const char *const names[] = {"nonzeros",  "entries", "acts",      "macs",
-                                        "pad",       "idle",    "empty_col", "blocked",
+    static const char *const names[] = {"nonzeros",  "entries",  "acts",      "macs",
+                                        "pad",       "idle",     "empty_col", "blocked",
                                         "spm_reads", "ptr_reads"};
     assert_int_equal(result->cycles, golden_int(table, row, "cycles"));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -114,7 +114,8 @@ static void test_copy_equals_the_dossier(void **state)
     char *copy = golden_read(LACUNA_SOURCE_DIR "/tests/systems/golden/eie.txt");
     assert_non_null(copy);
     for (int i = 0; i < 3; i++) {
-        golden_table a = golden_find(dossier, headings[i], 0), b = golden_find(copy, headings[i], 0);
+        golden_table a = golden_find(dossier, headings[i], 0),
+                     b = golden_find(copy, headings[i], 0);
         golden_same(&a, &b);
         golden_free(&a);
         golden_free(&b);
@@ -122,12 +123,13 @@ static void test_copy_equals_the_dossier(void **state)
     free(copy);
 }
 
-/* ---- done means 6: cycles never increase with fifo, unit changes only spm_reads ---------------- */
+/* ---- done means 6: cycles never increase with fifo, unit changes only spm_reads ----------------
+ */
 
 static void test_fifo_and_unit(void **state)
 {
     (void)state;
-    static const char *const same[] = {"acts",  "macs", "pad", "empty_col",
+    static const char *const same[] = {"acts", "macs",    "pad",      "empty_col",
                                        "idle", "blocked", "ptr_reads"};
     golden_table table = golden_find(dossier, "5.1 Synthetic layers", 0);
     for (int row = 0; row < table.rows; row++) {
@@ -184,13 +186,15 @@ static void test_closed_form(void **state)
             }
 }
 
-/* ---- done means 5: the register-level stepper -------------------------------------------------- */
+/* ---- done means 5: the register-level stepper --------------------------------------------------
+ */
 
 static void step_once(lac_random *random, int trial)
 {
     int in = 1 + (int)(lac_random_next(random) % 60), out = 1 + (int)(lac_random_next(random) % 70);
     int pe = 1 + trial % 9, fifo = 2 + (int)(lac_random_next(random) % 8);
-    int unit = 1 + (int)(lac_random_next(random) % 9), jump = 2 << (int)(lac_random_next(random) % 4);
+    int unit = 1 + (int)(lac_random_next(random) % 9),
+        jump = 2 << (int)(lac_random_next(random) % 4);
     bool bias = lac_random_next(random) % 3 == 0;
     char text[64], set[96], wd[16], ad[16];
     snprintf(text, sizeof text, "fc:in=%d,out=%d,batch=1", in, out);
@@ -251,7 +255,8 @@ static void test_stepper(void **state)
         step_once(&random, trial);
 }
 
-/* ---- the quirk of the public simulator (4.6) -------------------------------------------------- */
+/* ---- the quirk of the public simulator (4.6) --------------------------------------------------
+ */
 
 static void test_compat(void **state)
 {
@@ -269,8 +274,9 @@ static void test_compat(void **state)
         lac_layer layer = layer_of(&table, cases[i].row);
         int64_t out = lac_layer_dim_get(&layer, "out");
         if (cases[i].bias) /* an all-zero column */
-            assert_int_equal(lac_tensor_make(&layer.operand[LAC_ROLE_BIAS].tensor, LAC_I8, 1, &out,
-                                             NULL), LAC_OK);
+            assert_int_equal(
+                lac_tensor_make(&layer.operand[LAC_ROLE_BIAS].tensor, LAC_I8, 1, &out, NULL),
+                LAC_OK);
         lac_result result = run(&layer, cases[i].set, false);
         assert_int_equal(result.cycles, cases[i].cycles);
         assert_true(result.exact);
@@ -280,7 +286,8 @@ static void test_compat(void **state)
     golden_free(&table);
 }
 
-/* ---- the real layer ---------------------------------------------------------------------------- */
+/* ---- the real layer ----------------------------------------------------------------------------
+ */
 
 static bool load_fc8(lac_layer *layer)
 {
@@ -311,8 +318,10 @@ static void test_fc8_table(void **state)
         lac_result result = run(&layer, with, false);
         check_row(&table, row, &result, pe_of(set));
         if (row == 0) { /* 9.9075 us; the paper says 9.9 */
-            assert_true((double)result.cycles / eie->clock_mhz(&(lac_params){.schema = eie->params,
-                        .number = {[1] = 800}}) == 9.9075);
+            assert_true(
+                (double)result.cycles /
+                    eie->clock_mhz(&(lac_params){.schema = eie->params, .number = {[1] = 800}}) ==
+                9.9075);
             int32_t *y = result.output.data, best = 0;
             for (int i = 0; i < 1000; i++)
                 best = y[i] > y[best] ? i : best;
@@ -434,7 +443,8 @@ static void test_fc8_fixed_point(void **state)
     lac_layer_release(&layer);
 }
 
-/* ---- section 6.1 ------------------------------------------------------------------------------- */
+/* ---- section 6.1 -------------------------------------------------------------------------------
+ */
 
 typedef struct printed {
     const golden_table *table;
@@ -504,14 +514,14 @@ static void test_reproduce(void **state)
     golden_free(&table);
 }
 
-/* ---- captured layers --------------------------------------------------------------------------- */
+/* ---- captured layers ---------------------------------------------------------------------------
+ */
 
 /* A 1x1 convolution gives the same numbers, in plain order, from channels-last activations. */
 static void test_channels_last(void **state)
 {
     (void)state;
-    const char *text =
-        "conv:c=20,h=3,w=5,k=30,r=1,s=1,stride=1,pad=0,groups=1,batch=2";
+    const char *text = "conv:c=20,h=3,w=5,k=30,r=1,s=1,stride=1,pad=0,groups=1,batch=2";
     lac_layer layer = golden_layer(text, "0.3", "0.4", 5);
     lac_result plain = run(&layer, "pe=7", false);
     int8_t *a = layer.operand[LAC_ROLE_ACTIVATIONS].tensor.data, turned[2 * 20 * 15];
@@ -530,7 +540,8 @@ static void test_channels_last(void **state)
     lac_layer_release(&layer);
 }
 
-/* Captured weights with at most 15 values keep them: the plain integer reference. Packed ones too. */
+/* Captured weights with at most 15 values keep them: the plain integer reference. Packed ones too.
+ */
 static void test_own_codebook(void **state)
 {
     (void)state;

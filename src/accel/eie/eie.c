@@ -33,13 +33,13 @@ static const lac_param eie_params[] = {
      "EIE, ISCA 2016", "SpMat SRAM of a PE; only for the counter over_capacity"},
     {"ptr_sram", LAC_PARAM_INT, "KiB", 32, 1, 1 << 20, NULL, NULL, LAC_FROM_MEMORY,
      "EIE, ISCA 2016", "pointer SRAM of a PE; only for the counter over_capacity"},
-    {"act_sram", LAC_PARAM_INT, "KiB", 2, 1, 1 << 20, NULL, NULL, LAC_FROM_MEMORY,
-     "EIE, ISCA 2016", "activation SRAM of a PE; only for the counter over_capacity"},
+    {"act_sram", LAC_PARAM_INT, "KiB", 2, 1, 1 << 20, NULL, NULL, LAC_FROM_MEMORY, "EIE, ISCA 2016",
+     "activation SRAM of a PE; only for the counter over_capacity"},
     {"acc16", LAC_PARAM_INT, "", 0, 0, 1, NULL, NULL, LAC_ASSUMED,
      "the paper says 16-bit fixed point, no more",
      "1: products rounded from Q3.12 * Q8.8 to Q8.8, 16-bit saturating sums"},
-    {"compat", LAC_PARAM_INT, "", 0, 0, 1, NULL, NULL, LAC_OPTION,
-     "authors' public simulator", "1: its premature stop on very thin layers"},
+    {"compat", LAC_PARAM_INT, "", 0, 0, 1, NULL, NULL, LAC_OPTION, "authors' public simulator",
+     "1: its premature stop on very thin layers"},
     {0}};
 
 /* ---- arithmetic ------------------------------------------------------------------------------ */
@@ -217,8 +217,8 @@ static lac_status run_job(layer_job *job, lac_eie_counts *sum, bool *exact, lac_
 
 /* Runs all products; fills result->output and exact. */
 static lac_status run_layer(const lac_eie_problem *problem, const lac_eie_image *image, bool acc16,
-                            const lac_sim_options *options, lac_result *result,
-                            lac_eie_counts *sum, lac_error *err)
+                            const lac_sim_options *options, lac_result *result, lac_eie_counts *sum,
+                            lac_error *err)
 {
     bool numerics = !options || !options->schedule_only;
     bool check = numerics && (!options || !options->no_check);
@@ -240,8 +240,12 @@ static lac_status run_layer(const lac_eie_problem *problem, const lac_eie_image 
     }
     layer_job *work = status == LAC_OK ? lac_alloc(1, sizeof *work, err) : NULL;
     if (work) {
-        *work = (layer_job){.problem = problem, .image = image, .columns = &walk, .dense = dense,
-                      .output = result->output.data, .acc16 = acc16};
+        *work = (layer_job){.problem = problem,
+                            .image = image,
+                            .columns = &walk,
+                            .dense = dense,
+                            .output = result->output.data,
+                            .acc16 = acc16};
         status = run_job(work, sum, &result->exact, err);
     } else if (status == LAC_OK) {
         status = LAC_ERROR_MEMORY;
@@ -321,8 +325,8 @@ static void put_counts(lac_result *result, const lac_eie_csc *csc, const lac_eie
     result->effectual_macs = sum->macs;
     result->multipliers = pe;
     result->dram_bytes = 0; /* all weights stay on chip */
-    result->sram_bytes = sum->spm_reads * lac_params_int(params, "unit") + sum->acts * pe * 4 +
-                         sum->groups * pe * 2;
+    result->sram_bytes =
+        sum->spm_reads * lac_params_int(params, "unit") + sum->acts * pe * 4 + sum->groups * pe * 2;
     lac_result_count(result, "nonzeros", csc->nonzeros);
     lac_result_count(result, "entries", csc->entries);
     lac_result_count(result, "acts", sum->acts);
@@ -378,8 +382,8 @@ static lac_status simulate(const lac_layer *layer, const lac_params *params,
     lac_eie_problem problem;
     int64_t jump = lac_params_int(params, "jump");
     if (jump & (jump - 1))
-        return lac_fail(err, LAC_ERROR_INPUT, "eie: jump = %lld, must be a power of two (2^index bits)",
-                        (long long)jump);
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "eie: jump = %lld, must be a power of two (2^index bits)", (long long)jump);
     LAC_TRY(lac_eie_map(&problem, layer, lac_params_int(params, "bias") != 0, err));
     lac_status status = simulate_problem(&problem, params, options, result, err);
     lac_eie_problem_release(&problem);
@@ -404,8 +408,10 @@ const lac_accel lac_accel_eie = {
     .source = "S. Han et al., ISCA 2016, arXiv 1602.01528; cycle rules from the authors' public "
               "simulator RalphMao/EIE-simulator",
     .card =
-        "Modelled: activation groups and leading non-zero detection, queues, pointer and SpMat reads, "
-        "padding, forwarding-free accumulation, every cycle as the authors' simulator (AlexNet FC8: "
+        "Modelled: activation groups and leading non-zero detection, queues, pointer and SpMat "
+        "reads, "
+        "padding, forwarding-free accumulation, every cycle as the authors' simulator (AlexNet "
+        "FC8: "
         "7,926 cycles, the paper's 9.9 us).\n"
         "Numbers: 16 shared weights per layer, code 0 is zero. Weights with at most 15 distinct "
         "non-zero values keep them; others, and all synthetic layers, are shared by the integer "

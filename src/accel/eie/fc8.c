@@ -1,5 +1,6 @@
 /* The one real layer of the authors' public simulator (RalphMao/EIE-simulator), regrouped as the
- * data set eie_fc8: encoded entries and counts of 64 PEs, codebook and activations in fixed point. */
+ * data set eie_fc8: encoded entries and counts of 64 PEs, codebook and activations in fixed point.
+ */
 #include <lacuna/lacuna.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,10 +20,10 @@ static lac_status load(lac_tensor *tensor, const char *folder, const char *file,
     LAC_TRY(lac_npy_load(tensor, path, err));
     if (tensor->dtype == dtype && (count < 0 || lac_tensor_count(tensor) == count))
         return LAC_OK;
-    lac_status status = lac_fail(err, LAC_ERROR_INPUT, "%s: %lld elements of %s, must be %lld of %s",
-                                 path, (long long)lac_tensor_count(tensor),
-                                 lac_dtype_name(tensor->dtype), (long long)count,
-                                 lac_dtype_name(dtype));
+    lac_status status =
+        lac_fail(err, LAC_ERROR_INPUT, "%s: %lld elements of %s, must be %lld of %s", path,
+                 (long long)lac_tensor_count(tensor), lac_dtype_name(tensor->dtype),
+                 (long long)count, lac_dtype_name(dtype));
     lac_tensor_release(tensor);
     return status;
 }

@@ -43,8 +43,9 @@ bool lac_eie_supports(const lac_layer *layer, char *why, size_t size)
         snprintf(why, size, "%lldx%lld convolution: only 1x1 maps to matrix-vector products",
                  (long long)dim(layer, "r"), (long long)dim(layer, "s"));
     else if (dim(layer, "stride") != 1 || dim(layer, "pad") != 0 || dim(layer, "groups") != 1)
-        snprintf(why, size, "1x1 convolution with stride, padding or groups: no dataflow in the "
-                            "paper");
+        snprintf(why, size,
+                 "1x1 convolution with stride, padding or groups: no dataflow in the "
+                 "paper");
     else
         return true;
     return false;
@@ -133,9 +134,8 @@ static lac_status share(lac_eie_problem *problem, const lac_layer *layer, const 
     int n = captured ? distinct_values(weight, count, LAC_LINEAR_CENTROIDS, value) : 0;
     bool own = captured && n <= LAC_LINEAR_CENTROIDS;
     if (wide && !own)
-        return lac_fail(err, LAC_ERROR_INPUT,
-                        "%s: int16 weights have more than %d distinct values", layer->name,
-                        LAC_LINEAR_CENTROIDS);
+        return lac_fail(err, LAC_ERROR_INPUT, "%s: int16 weights have more than %d distinct values",
+                        layer->name, LAC_LINEAR_CENTROIDS);
     uint8_t *code = lac_alloc(65536, 1, err); /* code[value & 0xffff] */
     problem->codes = code ? lac_alloc_raw((size_t)count, 1, err) : NULL;
     if (!problem->codes) {
@@ -223,8 +223,8 @@ static lac_status map_weights(lac_eie_problem *problem, const lac_layer *layer, 
     lac_status status = put_weights(layer, LAC_ROLE_WEIGHTS, weight, rows, cols, 0,
                                     problem->in - recurrent, &wide, err);
     if (status == LAC_OK && recurrent)
-        status = put_weights(layer, LAC_ROLE_RECURRENT, weight, rows, cols,
-                             problem->in - recurrent, recurrent, &wide2, err);
+        status = put_weights(layer, LAC_ROLE_RECURRENT, weight, rows, cols, problem->in - recurrent,
+                             recurrent, &wide2, err);
     if (status == LAC_OK && problem->bias)
         status = put_bias(layer, weight, rows, cols, err);
     if (status == LAC_OK)
@@ -234,8 +234,7 @@ static lac_status map_weights(lac_eie_problem *problem, const lac_layer *layer, 
     return status;
 }
 
-lac_status lac_eie_map(lac_eie_problem *problem, const lac_layer *layer, bool bias,
-                       lac_error *err)
+lac_status lac_eie_map(lac_eie_problem *problem, const lac_layer *layer, bool bias, lac_error *err)
 {
     memset(problem, 0, sizeof *problem);
     map_geometry(problem, layer);

@@ -4,7 +4,8 @@
 
 #include <lacuna/layer.h>
 
-/* Where element i of product q = b * inner + p stands: b * outer_step + p * inner_step + i * step. */
+/* Where element i of product q = b * inner + p stands: b * outer_step + p * inner_step + i * step.
+ */
 typedef struct lac_eie_walk {
     int64_t inner, outer_step, inner_step, step;
 } lac_eie_walk;
@@ -12,10 +13,10 @@ typedef struct lac_eie_walk {
 typedef struct lac_eie_problem {
     int64_t rows, in, cols; /* outputs, inputs, in + bias column */
     bool bias;
-    int32_t bias_input;     /* 1, or 256 in the Q8.8 of int16 operands */
-    uint8_t *codes;         /* [rows][cols], 0 = pruned */
-    int32_t codebook[16];   /* codebook[0] = 0 */
-    bool requantised;       /* the weights had more than 15 values: integer linear codebook */
+    int32_t bias_input;   /* 1, or 256 in the Q8.8 of int16 operands */
+    uint8_t *codes;       /* [rows][cols], 0 = pruned */
+    int32_t codebook[16]; /* codebook[0] = 0 */
+    bool requantised;     /* the weights had more than 15 values: integer linear codebook */
     int64_t products;
     lac_eie_walk from, to;
     lac_tensor activations; /* borrowed */
@@ -25,9 +26,9 @@ typedef struct lac_eie_problem {
 
 /* True when the layer is one that EIE runs; else the reason in `why`. */
 bool lac_eie_supports(const lac_layer *layer, char *why, size_t size);
-/* `layer` is in plain order, as lac_simulate hands it over. Release with lac_eie_problem_release. */
-lac_status lac_eie_map(lac_eie_problem *problem, const lac_layer *layer, bool bias,
-                       lac_error *err);
+/* `layer` is in plain order, as lac_simulate hands it over. Release with lac_eie_problem_release.
+ */
+lac_status lac_eie_map(lac_eie_problem *problem, const lac_layer *layer, bool bias, lac_error *err);
 void lac_eie_problem_release(lac_eie_problem *problem);
 
 /* Activation vector of product q, bias input included: value[cols]. */

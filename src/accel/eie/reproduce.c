@@ -73,8 +73,8 @@ static lac_status synthetic(lac_layer *layer, int index, lac_error *err)
     lac_status status =
         lac_operand_pattern(&layer->operand[LAC_ROLE_WEIGHTS], published[index].wd, err);
     if (status == LAC_OK)
-        status = lac_operand_pattern(&layer->operand[LAC_ROLE_ACTIVATIONS], published[index].ad,
-                                     err);
+        status =
+            lac_operand_pattern(&layer->operand[LAC_ROLE_ACTIVATIONS], published[index].ad, err);
     if (status == LAC_OK)
         status = layer->kind->generate(layer, err);
     if (status != LAC_OK)

@@ -50,8 +50,13 @@ lac_status lac_eie_image_make(lac_eie_image *image, const lac_eie_csc *csc, int6
                               int fifo, int unit, bool compat, lac_error *err)
 {
     int64_t longest = (csc->rows + csc->pe - 1) / csc->pe; /* entries of a column in one PE */
-    *image = (lac_eie_image){.in = in, .cols = csc->cols, .pe = csc->pe, .fifo = fifo,
-                             .bias = bias, .compat = compat, .csc = csc};
+    *image = (lac_eie_image){.in = in,
+                             .cols = csc->cols,
+                             .pe = csc->pe,
+                             .fifo = fifo,
+                             .bias = bias,
+                             .compat = compat,
+                             .csc = csc};
     int64_t columns = 2 * csc->cols + 16; /* broadcasts, and loads of groups */
     if (longest > (INT32_MAX - 16) / columns - 3)
         return lac_fail(err, LAC_ERROR_UNSUPPORTED,

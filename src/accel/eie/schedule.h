@@ -12,7 +12,7 @@ typedef struct lac_eie_image {
     int64_t in, cols, pe; /* cols = in + bias column */
     int fifo;
     bool bias, compat;
-    int64_t bound;         /* no product takes more cycles */
+    int64_t bound; /* no product takes more cycles */
     const lac_eie_csc *csc;
     int32_t *n;            /* [cols][pe] entries, padding included */
     int32_t *first, *last; /* [cols][pe] SpMat line of the first and of the last entry */
@@ -29,10 +29,10 @@ void lac_eie_image_release(lac_eie_image *image);
 
 /* Scratch of one thread. */
 typedef struct lac_eie_scratch {
-    int32_t *end, *line;   /* [pe] */
-    int32_t *top;          /* [fifo - 1] ring: latest start over the PEs of each broadcast */
-    uint8_t *busy;         /* compat: cycles in which a real entry is in some PTR */
-    int32_t *column;       /* [cols] */
+    int32_t *end, *line; /* [pe] */
+    int32_t *top;        /* [fifo - 1] ring: latest start over the PEs of each broadcast */
+    uint8_t *busy;       /* compat: cycles in which a real entry is in some PTR */
+    int32_t *column;     /* [cols] */
 } lac_eie_scratch;
 lac_status lac_eie_scratch_make(lac_eie_scratch *scratch, const lac_eie_image *image,
                                 lac_error *err);
