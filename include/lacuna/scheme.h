@@ -62,7 +62,7 @@ typedef struct lac_scheme {
     lac_row row;
     const lac_param *params;
     const char *formats; /* "nm codebook": what it can end in; "" leaves that to others */
-    bool needs_calibration;
+    bool calibrates;     /* uses calibration data; without them its own hook refuses or does less */
     lac_status (*prepare)(lac_compression *compression, const lac_params *params, lac_error *err);
     lac_status (*step)(lac_compression *compression, const lac_params *params, lac_error *err);
     lac_status (*finish)(lac_compression *compression, const lac_params *params, lac_error *err);
@@ -81,7 +81,7 @@ typedef struct lac_composition {
 
 /* "magnitude:n=2,m=4+int8", "nm:2:4+int8" (alias of the first part), "dense" (nothing). */
 LAC_API lac_status lac_scheme_parse(const char *text, lac_composition *composition, lac_error *err);
-/* Whether any part of the composition needs calibration data. */
+/* Whether any part of the composition uses calibration data. */
 LAC_API bool lac_scheme_calibrates(const lac_composition *composition);
 /* Runs the composition on a copy of `graph`. Fill calibration and progress of *compression before
  * the call (zero the rest); release it afterwards: result in compression->graph. The metadata of

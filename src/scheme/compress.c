@@ -15,9 +15,6 @@ static lac_status run(lac_compression *compression, const lac_composition *compo
         const lac_scheme *scheme = composition->scheme[i];
         const lac_params *params = &composition->params[i];
         lac_status status = LAC_OK;
-        if (scheme->needs_calibration && !compression->calibration)
-            status = lac_fail(err, LAC_ERROR_INPUT,
-                              "needs calibration data, and the model names no data set");
         if (status == LAC_OK && scheme->prepare)
             status = scheme->prepare(compression, params, err);
         if (status == LAC_OK && scheme->step)

@@ -82,7 +82,7 @@ lac_status lac_scheme_parse(const char *text, lac_composition *composition, lac_
 bool lac_scheme_calibrates(const lac_composition *composition)
 {
     for (int i = 0; i < composition->n; i++)
-        if (composition->scheme[i]->needs_calibration)
+        if (composition->scheme[i]->calibrates)
             return true;
     return false;
 }

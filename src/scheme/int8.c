@@ -1,0 +1,60 @@
+/* int8: weights on a symmetric grid of 127 steps per output channel, activations of the same layers
+ * on an 8-bit grid per tensor (0..255 where nothing is negative), its step chosen by least squared
+ * error over calibration data. The graph says it with QuantizeLinear / DequantizeLinear pairs. */
+#include "core/memory.h"
+#include "exec/calibrate.h"
+#include "scheme/weights.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static lac_status quantize(lac_weight *weight, const lac_ranges *ranges, lac_error *err)
+{
+    if (weight->view == LAC_VIEW_ROWS && weight->tensor.rank != 2) {
+        snprintf(weight->keep, sizeof weight->keep, "recurrent weights stay as they are");
+        return LAC_OK;
+    }
+    LAC_TRY(lac_weight_quantize(weight, 127, err));
+    const lac_range *range = lac_ranges_find(ranges, weight->name, LAC_ROLE_ACTIVATIONS);
+    if (range)
+        weight->input_scale = lac_range_scale(range, &weight->input_unsigned);
+    return LAC_OK;
+}
+
+static lac_status finish(lac_compression *compression, const lac_params *params, lac_error *err)
+{
+    lac_ranges ranges = {0};
+    const lac_calibration *calibration = compression->calibration;
+    if (strcmp(lac_params_text(params, "activations"), "int8") == 0) {
+        if (!calibration)
+            return lac_fail(err, LAC_ERROR_INPUT,
+                            "needs calibration data, and the model names no data set: give one, or "
+                            "int8:activations=float");
+        int64_t samples = lac_params_int(params, "samples");
+        if (samples > calibration->samples)
+            samples = calibration->samples;
+        LAC_TRY(lac_ranges_collect(&ranges, compression->graph, samples, calibration->sample,
+                                   calibration->context, compression->progress,
+                                   compression->progress_context, err));
+    }
+    lac_status status = LAC_OK;
+    for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
+        status = quantize(&compression->weights[i], &ranges, err);
+    lac_ranges_release(&ranges);
+    return status;
+}
+
+static const lac_param params[] = {{"activations", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8",
+                                    "int8|float", LAC_OPTION, "",
+                                    "activations on an 8-bit grid too, or weights only"},
+                                   {"samples", LAC_PARAM_INT, "", 64, 1, 100000, NULL, NULL,
+                                    LAC_OPTION, "", "calibration samples, at most"},
+                                   {0}};
+
+const lac_scheme lac_scheme_int8 = {
+    .row = LAC_ROW(lac_scheme, "int8", "8-bit weights per output channel, calibrated activations"),
+    .params = params,
+    .formats = "",
+    .calibrates = true,
+    .finish = finish,
+};
