@@ -46,7 +46,7 @@ static void put(const lac_tensor *out, int64_t to, const lac_tensor *updates, in
 static lac_status infer_elements(const lac_call *call, lac_error *err)
 {
     int axis;
-    reduction how;
+    reduction how = NONE;
     LAC_TRY(lac_op_inputs(call, 3, 3, LAC_OP_ANY, err));
     LAC_TRY(lac_op_type(call, 1, "indices", LAC_OP_INDEX, err));
     const lac_tensor *data = call->in[0], *indices = call->in[1], *updates = call->in[2];
@@ -68,7 +68,7 @@ static lac_status infer_elements(const lac_call *call, lac_error *err)
 static lac_status run_elements(const lac_call *call, lac_error *err)
 {
     int axis;
-    reduction how;
+    reduction how = NONE;
     const lac_tensor *indices = call->in[1];
     lac_tensor *out = &call->out[0];
     int64_t strides[LAC_MAX_RANK], count = lac_tensor_count(indices);
@@ -93,7 +93,7 @@ static lac_status run_elements(const lac_call *call, lac_error *err)
 
 static lac_status infer_nd(const lac_call *call, lac_error *err)
 {
-    reduction how;
+    reduction how = NONE;
     LAC_TRY(lac_op_inputs(call, 3, 3, LAC_OP_ANY, err));
     LAC_TRY(lac_op_type(call, 1, "indices", LAC_BIT(LAC_I64), err));
     LAC_TRY(read_reduction(call, &how, err));
@@ -117,7 +117,7 @@ static lac_status infer_nd(const lac_call *call, lac_error *err)
 
 static lac_status run_nd(const lac_call *call, lac_error *err)
 {
-    reduction how;
+    reduction how = NONE;
     const lac_tensor *indices = call->in[1];
     lac_tensor *out = &call->out[0];
     int64_t strides[LAC_MAX_RANK], depth = indices->dims[indices->rank - 1];
