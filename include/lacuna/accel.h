@@ -87,15 +87,7 @@ typedef struct lac_reproduced {
 } lac_reproduced;
 
 LAC_API extern lac_table lac_accels;
-<<<<<<< HEAD
 /* For plug-ins: `row` must live as long as the process. */
-=======
-<<<<<<< HEAD
-/* For plug-ins: `row` must live as long as the process. */
-=======
-/* Adds a plug-in's row, which must live as long as the process. */
->>>>>>> systolic
->>>>>>> opsa
 LAC_API lac_status lac_register_accel(const lac_accel *row, lac_error *err);
 
 /* Runs the layer and checks: supports() (LAC_ERROR_UNSUPPORTED with the reason if not), counters
