@@ -9,15 +9,22 @@
 #include <string.h>
 #include <time.h>
 
-static const char *const vgg16[] = {
-    "conv:c=3,h=224,w=224,k=64,r=3,s=3,pad=1",   "conv:c=64,h=224,w=224,k=64,r=3,s=3,pad=1",
-    "conv:c=64,h=112,w=112,k=128,r=3,s=3,pad=1", "conv:c=128,h=112,w=112,k=128,r=3,s=3,pad=1",
-    "conv:c=128,h=56,w=56,k=256,r=3,s=3,pad=1",  "conv:c=256,h=56,w=56,k=256,r=3,s=3,pad=1",
-    "conv:c=256,h=56,w=56,k=256,r=3,s=3,pad=1",  "conv:c=256,h=28,w=28,k=512,r=3,s=3,pad=1",
-    "conv:c=512,h=28,w=28,k=512,r=3,s=3,pad=1",  "conv:c=512,h=28,w=28,k=512,r=3,s=3,pad=1",
-    "conv:c=512,h=14,w=14,k=512,r=3,s=3,pad=1",  "conv:c=512,h=14,w=14,k=512,r=3,s=3,pad=1",
-    "conv:c=512,h=14,w=14,k=512,r=3,s=3,pad=1",  "fc:in=25088,out=4096",
-    "fc:in=4096,out=4096",                       "fc:in=4096,out=1000"};
+static const char *const vgg16[] = {"conv:c=3,h=224,w=224,k=64,r=3,s=3,pad=1",
+                                    "conv:c=64,h=224,w=224,k=64,r=3,s=3,pad=1",
+                                    "conv:c=64,h=112,w=112,k=128,r=3,s=3,pad=1",
+                                    "conv:c=128,h=112,w=112,k=128,r=3,s=3,pad=1",
+                                    "conv:c=128,h=56,w=56,k=256,r=3,s=3,pad=1",
+                                    "conv:c=256,h=56,w=56,k=256,r=3,s=3,pad=1",
+                                    "conv:c=256,h=56,w=56,k=256,r=3,s=3,pad=1",
+                                    "conv:c=256,h=28,w=28,k=512,r=3,s=3,pad=1",
+                                    "conv:c=512,h=28,w=28,k=512,r=3,s=3,pad=1",
+                                    "conv:c=512,h=28,w=28,k=512,r=3,s=3,pad=1",
+                                    "conv:c=512,h=14,w=14,k=512,r=3,s=3,pad=1",
+                                    "conv:c=512,h=14,w=14,k=512,r=3,s=3,pad=1",
+                                    "conv:c=512,h=14,w=14,k=512,r=3,s=3,pad=1",
+                                    "fc:in=25088,out=4096",
+                                    "fc:in=4096,out=4096",
+                                    "fc:in=4096,out=1000"};
 enum { LAYERS = sizeof vgg16 / sizeof *vgg16 };
 
 static double now_ms(void)

@@ -228,8 +228,8 @@ lac_status lac_operand_pattern(lac_operand *operand, const char *text, lac_error
         if (!lac_parse_i64(first, &n) || !lac_parse_i64(colon + 1, &m))
             return lac_fail(err, LAC_ERROR_INPUT, "pattern '%.40s' is not N:M", text);
         if (m < 1 || m > LAC_PATTERN_M_MAX || n < 1 || n > m)
-            return lac_fail(err, LAC_ERROR_INPUT,
-                            "pattern '%.40s' needs 1 <= N <= M <= %d", text, LAC_PATTERN_M_MAX);
+            return lac_fail(err, LAC_ERROR_INPUT, "pattern '%.40s' needs 1 <= N <= M <= %d", text,
+                            LAC_PATTERN_M_MAX);
         operand->n = (int)n;
         operand->m = (int)m;
         operand->density = (double)n / (double)m;

@@ -308,10 +308,9 @@ static void test_simulate_prepares_operands(void **state)
 static void test_no_leak_when_memory_is_short(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"gemm:m=3,n=4,k=5,batch=2", "fc:in=4,out=3",
-                                        "conv:c=2,h=4,w=4,k=2,r=3,s=3,pad=1,groups=2",
-                                        "attention:heads=2,tokens=5,dim=4",
-                                        "lstm:in=3,hidden=2,steps=2"};
+    static const char *const texts[] = {
+        "gemm:m=3,n=4,k=5,batch=2", "fc:in=4,out=3", "conv:c=2,h=4,w=4,k=2,r=3,s=3,pad=1,groups=2",
+        "attention:heads=2,tokens=5,dim=4", "lstm:in=3,hidden=2,steps=2"};
     const lac_accel *accel = (const lac_accel *)lac_table_find(&lac_accels, "systolic");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         lac_layer layer = golden_layer(texts[i], "-", "-", 1);
