@@ -26,7 +26,7 @@ static int dims_of(const lac_layer_kind *kind, const char *name, int index[LAC_L
         return 1;
     for (const char *const *alias = kind->aliases; alias && *alias; alias++) {
         const char *equals = strchr(*alias, '=');
-        if (!equals || (size_t)(equals - *alias) != length || memcmp(*alias, name, length))
+        if (!equals || (size_t)(equals - *alias) != length || memcmp(*alias, name, length) != 0)
             continue;
         int count = 0;
         for (const char *word = equals + 1; *word && count < LAC_LAYER_DIMS;) {

@@ -51,7 +51,7 @@ void lac_to_i16(int16_t *target, const lac_tensor *source, int64_t first, int64_
     if (source->dtype == LAC_I8) {
         const int8_t *data = (const int8_t *)source->data + first;
         for (int64_t i = 0; i < count; i++)
-            target[i] = data[i];
+            target[i] = (int16_t)data[i];
     } else if (source->dtype == LAC_U8) {
         const uint8_t *data = (const uint8_t *)source->data + first;
         for (int64_t i = 0; i < count; i++)
