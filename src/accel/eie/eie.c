@@ -331,9 +331,6 @@ static void put_counts(lac_result *result, const lac_eie_csc *csc, const lac_eie
     lac_result_count(result, "entries", csc->entries);
     lac_result_count(result, "acts", sum->acts);
     lac_result_count(result, "macs", sum->macs);
-    lac_result_count(result, "pad", sum->pad);
-    lac_result_count(result, "empty_col", sum->empty_col);
-    lac_result_count(result, "idle", idle);
     lac_result_count(result, "blocked", sum->blocked);
     lac_result_count(result, "spm_reads", sum->spm_reads);
     lac_result_count(result, "ptr_reads", sum->acts * pe);
@@ -345,7 +342,7 @@ static void put_counts(lac_result *result, const lac_eie_csc *csc, const lac_eie
     lac_result_count(result, "over_capacity",
                      over_capacity(csc, params, fullest, sum->groups / problem->products));
     lac_result_count(result, "linear_codebook", problem->requantised);
-    /* In PE-cycles: they and `macs` fill pe * cycles. */
+    /* Counters too; in PE-cycles: they and `macs` fill pe * cycles. */
     lac_result_stall(result, "pad", sum->pad);
     lac_result_stall(result, "empty_col", sum->empty_col);
     lac_result_stall(result, "idle", idle);
