@@ -276,7 +276,7 @@ static const struct {
 } pe_power[] = {
     {"memory", 5.416}, {"clock network", 1.874}, {"register", 1.026}, {"combinational", 0.841}};
 #define LNZD_MW     0.023
-#define POWER_TABLE "EIE Table II, 45 nm, from memory; power times time"
+#define POWER_TABLE "EIE, power table of one PE, 45 nm, from memory; power times time"
 
 double lac_eie_power_mw(int64_t pe)
 {
@@ -288,7 +288,7 @@ double lac_eie_power_mw(int64_t pe)
 
 double lac_eie_area_mm2(int64_t pe)
 {
-    return ((double)pe * 638024 + (double)lnzd_nodes(pe) * 189) * 1e-6; /* EIE Table II, um2 */
+    return ((double)pe * 638024 + (double)lnzd_nodes(pe) * 189) * 1e-6; /* EIE, area table, um2 */
 }
 
 static void put_energy(lac_result *result, const lac_params *params)
