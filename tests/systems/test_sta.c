@@ -209,7 +209,6 @@ static void test_schedule_over_patterns(void **state)
                                                  {"tail", "tail"},
                                                  {"dram_w", "dram_w"}};
         assert_false(result.has_output);
-        assert_int_equal(lac_result_get(&result, "drain_stall"), 0);
         assert_int_equal(result.cycles, golden_int(&table, r, "cycles"));
         for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
             if (lac_result_get(&result, columns[c][1]) !=
