@@ -52,14 +52,14 @@ int main(void)
     const lac_sim_options checked = {0};
     const char *one = "encoder:tokens=128,dim=768,heads=12,ffn=3072";
     lac_threads_set(1);
-    int slow = measure("schedule, 12 layers of BERT-base, 2:8",
-                       "encoder:tokens=128,dim=768,heads=12,ffn=3072,layers=12", "2:8", schedule,
-                       0.05);
+    int slow =
+        measure("schedule, 12 layers of BERT-base, 2:8",
+                "encoder:tokens=128,dim=768,heads=12,ffn=3072,layers=12", "2:8", schedule, 0.05);
     slow |= measure("numbers, E1 (one layer, 2:8)", one, "2:8", numbers, 1);
     slow |= measure("numbers and reference, E1", one, "2:8", checked, 1);
     slow |= measure("numbers and reference, E2 (dense)", one, "1:1", checked, 1);
-    slow |= measure("deit_tiny linear, 197 x 768 x 192", "gemm:m=197,n=768,k=192", "2:4", checked,
-                    1);
+    slow |=
+        measure("deit_tiny linear, 197 x 768 x 192", "gemm:m=197,n=768,k=192", "2:4", checked, 1);
     slow |= measure("deit_tiny attention", "attention:heads=3,tokens=197,dim=64", "", checked, 1);
     return slow;
 }

@@ -25,7 +25,8 @@ static const uint8_t bitmap_image[40] = {
     0xac, 0x63, 0x70, 0xee, 0x51, 0xd1, 0x7c, 0xec, 0x97, 0xe0, 0x33, 0x33, 0x97, 0x00,
     0xc2, 0x00, 0x00, 0x00, 0x00, 0x00, 0xc3, 0x33, 0xcc, 0xd5, 0x00, 0x00, 0xad, 0x89,
     0x00, 0x00, 0x33, 0x33, 0x24, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
-static const uint8_t index_metadata[4][2] = {{0xde, 0x94}, {0x44, 0x44}, {0xe4, 0x44}, {0x44, 0x44}};
+static const uint8_t index_metadata[4][2] = {
+    {0xde, 0x94}, {0x44, 0x44}, {0xe4, 0x44}, {0x44, 0x44}};
 static const uint8_t bitmap_header[64] = {
     0x53, 0x54, 0x41, 0x31, 0x02, 0x00, 0x04, 0x00, 0x02, 0x00, 0x02, 0x00, 0x00, 0x08, 0x00,
     0x00, 0x03, 0x00, 0x00, 0x00, 0x09, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x02, 0x00,
@@ -36,7 +37,8 @@ static lac_packed pack(const char *spec, const int8_t *data, int64_t rows, int64
     const lac_format *format;
     lac_params params;
     lac_packed packed;
-    lac_tensor tensor = lac_tensor_view(LAC_I8, 2, (int64_t[]){rows, cols}, (void *)(uintptr_t)data);
+    lac_tensor tensor =
+        lac_tensor_view(LAC_I8, 2, (int64_t[]){rows, cols}, (void *)(uintptr_t)data);
     if (lac_format_parse(spec, &format, &params, &err) != LAC_OK ||
         lac_pack(&packed, format, &params, LAC_VIEW_ROWS, &tensor, &err) != LAC_OK)
         fail_msg("%s: %s", spec, err.message);
@@ -157,8 +159,8 @@ static void test_refusals(void **state)
         int at;
         uint8_t value;
         const char *word;
-    } inside[] = {{64, 0xad, "keeps 3"}, {64, 0xa8, "keeps 1"},  {74, 0x53, "2 lowest"},
-                  {77, 1, "behind"},     {80, 1, "behind"},      {88, 1, "behind"}};
+    } inside[] = {{64, 0xad, "keeps 3"}, {64, 0xa8, "keeps 1"}, {74, 0x53, "2 lowest"},
+                  {77, 1, "behind"},     {80, 1, "behind"},     {88, 1, "behind"}};
     for (size_t i = 0; i < sizeof inside / sizeof *inside; i++) {
         uint8_t before = bytes[inside[i].at];
         bytes[inside[i].at] = inside[i].value;
@@ -228,8 +230,9 @@ static void run_graph(const lac_graph *graph, int out, lac_tensor *result)
 static void test_body(void **state)
 {
     (void)state;
-    static const char *const specs[] = {"n=2,m=4", "n=2,m=4,enc=index", "n=1,m=1", "n=3,m=3",
-                                        "n=3,m=5,enc=index", "n=7,m=31,c=3,l=2", "n=1,m=16"};
+    static const char *const specs[] = {"n=2,m=4", "n=2,m=4,enc=index", "n=1,m=1",
+                                        "n=3,m=3", "n=3,m=5,enc=index", "n=7,m=31,c=3,l=2",
+                                        "n=1,m=16"};
     static int8_t matrix[21 * 70];
     lac_random random = lac_random_stream(3, 0);
     for (size_t s = 0; s < sizeof specs / sizeof *specs; s++) {
@@ -248,8 +251,7 @@ static void test_body(void **state)
         assert_int_equal(lac_graph_constant(graph, "image", &field, &in, &err), LAC_OK);
         lac_tensor_release(&field);
         if (packed.format->unpack_graph(&packed, graph, &in, &out, &err) != LAC_OK ||
-            lac_graph_output(graph, out, &err) != LAC_OK ||
-            lac_graph_settle(graph, &err) != LAC_OK)
+            lac_graph_output(graph, out, &err) != LAC_OK || lac_graph_settle(graph, &err) != LAC_OK)
             fail_msg("%s: %s", spec, err.message);
         run_graph(graph, out, &back);
         assert_int_equal(back.dtype, LAC_I8);

@@ -147,8 +147,8 @@ static void test_encoder_rows(void **state)
     assert_int_equal(phases.rows, 8);
     for (int r = 0; r < stalls.rows; r++) {
         const char *name = golden_cell(&stalls, r, "#");
-        lac_layer layer = golden_layer(golden_cell(&stalls, r, "layer"),
-                                       golden_cell(&stalls, r, "wd"), NULL, 1);
+        lac_layer layer =
+            golden_layer(golden_cell(&stalls, r, "layer"), golden_cell(&stalls, r, "wd"), NULL, 1);
         lac_sim_options options = {.keep_tensors = strcmp(name, "E3") == 0};
         lac_result result = sta_run(&layer, golden_cell(&stalls, r, "set"), &options);
         assert_true(result.exact);
@@ -202,12 +202,9 @@ static void test_schedule_over_patterns(void **state)
     for (int r = 0; r < table.rows; r++) {
         const char *pattern = golden_cell(&table, r, "N:M");
         lac_result result = bert_layer(128, pattern);
-        static const char *const columns[][2] = {{"mac", "mac_cycles"},
-                                                 {"window", "window_stall"},
-                                                 {"dep", "dep_stall"},
-                                                 {"load", "load_stall"},
-                                                 {"tail", "tail"},
-                                                 {"dram_w", "dram_w"}};
+        static const char *const columns[][2] = {{"mac", "mac_cycles"}, {"window", "window_stall"},
+                                                 {"dep", "dep_stall"},  {"load", "load_stall"},
+                                                 {"tail", "tail"},      {"dram_w", "dram_w"}};
         assert_false(result.has_output);
         assert_int_equal(result.cycles, golden_int(&table, r, "cycles"));
         for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)

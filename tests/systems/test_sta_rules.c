@@ -29,13 +29,13 @@ static void test_image_sizes(void **state)
     golden_table table = golden_find(dossier, "5.1", 0), counts = golden_find(dossier, "5.1", 1);
     for (int r = 0; r < table.rows; r++) {
         const char *set = golden_cell(&table, r, "set");
-        lac_layer layer = golden_layer(golden_cell(&table, r, "layer"),
-                                       golden_cell(&table, r, "wd"), NULL, 1);
+        lac_layer layer =
+            golden_layer(golden_cell(&table, r, "layer"), golden_cell(&table, r, "wd"), NULL, 1);
         const lac_operand *w = &layer.operand[LAC_ROLE_WEIGHTS];
         lac_params params = *sta_defaults(), packing;
         const lac_format *format = (const lac_format *)lac_table_find(&lac_formats, "sta");
-        lac_view view = layer.operand[LAC_ROLE_WEIGHTS].tensor.rank == 4 ? LAC_VIEW_CONV
-                                                                        : LAC_VIEW_ROWS;
+        lac_view view =
+            layer.operand[LAC_ROLE_WEIGHTS].tensor.rank == 4 ? LAC_VIEW_CONV : LAC_VIEW_ROWS;
         lac_packed packed;
         char text[96];
         if (view == LAC_VIEW_CONV) { /* its image has padded channels: 60 -> 64 of a 2:8 */
@@ -248,14 +248,14 @@ static void test_refusals(void **state)
     const char *gemm = "gemm:m=8,n=8,k=64", *encoder = "encoder:tokens=8,dim=32,heads=2,ffn=64";
     sta_refuses(gemm, "2:32", "", LAC_ERROR_UNSUPPORTED, "MMAX = 16");
     sta_refuses(gemm, "2:8", "MMAX=4", LAC_ERROR_UNSUPPORTED, "MMAX = 4");
-    sta_refuses("gemm:m=1,n=1,k=20000", "1:1", "", LAC_ERROR_INPUT, "too large for the weight slot");
+    sta_refuses("gemm:m=1,n=1,k=20000", "1:1", "", LAC_ERROR_INPUT,
+                "too large for the weight slot");
     sta_refuses(gemm, "1:1", "wslot=1000", LAC_ERROR_INPUT, "wslot = 1000");
     sta_refuses(gemm, "1:1", "act=1000", LAC_ERROR_INPUT, "act = 1000");
     sta_refuses(gemm, "1:1", "wr=63", LAC_ERROR_INPUT, "wr = 63");
     sta_refuses("attention:heads=1,tokens=8,dim=8", NULL, "wr=1", LAC_ERROR_INPUT, "wr = 1");
     sta_refuses(encoder, "1:1", "wr=1", LAC_ERROR_INPUT, "wr = 1");
-    sta_refuses("attention:heads=64,tokens=400,dim=64", NULL, "", LAC_ERROR_INPUT,
-                "act = 4194304");
+    sta_refuses("attention:heads=64,tokens=400,dim=64", NULL, "", LAC_ERROR_INPUT, "act = 4194304");
     sta_refuses(encoder, "1:1", "act=3000", LAC_ERROR_INPUT, "act = 3000");
     sta_refuses("encoder:tokens=8,dim=32,heads=2,ffn=1024", "1:1", "act=4000", LAC_ERROR_INPUT,
                 "feed-forward");
@@ -314,10 +314,12 @@ static void test_real_weights(void **state)
 static void test_other_layers(void **state)
 {
     (void)state;
-    static const char *const texts[] = {
-        "gemm:m=33,n=20,k=40,batch=3", "conv:c=5,h=9,w=8,k=20,r=3,s=2,stride=2,pad=1,dilation=2",
-        "conv:c=16,h=30,w=30,k=3,r=1,s=1,batch=2", "attention:heads=2,tokens=35,dim=8,batch=2",
-        "fc:in=1,out=1", "gemm:m=130,n=1,k=1"};
+    static const char *const texts[] = {"gemm:m=33,n=20,k=40,batch=3",
+                                        "conv:c=5,h=9,w=8,k=20,r=3,s=2,stride=2,pad=1,dilation=2",
+                                        "conv:c=16,h=30,w=30,k=3,r=1,s=1,batch=2",
+                                        "attention:heads=2,tokens=35,dim=8,batch=2",
+                                        "fc:in=1,out=1",
+                                        "gemm:m=130,n=1,k=1"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         bool attention = !strncmp(texts[i], "att", 3);
         lac_layer layer = golden_layer(texts[i], attention ? NULL : "2:4", NULL, 5);
@@ -350,7 +352,10 @@ static void test_data_changes_no_cycle(void **state)
     for (size_t i = 0; i < 2; i++) {
         lac_result first = {0};
         for (int seed = 1; seed <= 3; seed++) {
-            lac_layer layer = golden_layer(texts[i], "2:4", i ? NULL : seed == 2 ? "0.1" : "1.0",
+            lac_layer layer = golden_layer(texts[i], "2:4",
+                                           i           ? NULL
+                                           : seed == 2 ? "0.1"
+                                                       : "1.0",
                                            (uint64_t)seed);
             lac_result result = sta_run(&layer, i ? "mix=q=1:1/f2=1:8" : "", NULL);
             assert_true(result.exact);

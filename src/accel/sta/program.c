@@ -20,8 +20,8 @@ typedef struct word {
 
 static lac_status emit(lac_text *text, const word *w, lac_error *err)
 {
-    static const char *const names[16] = {[GEMM] = "GEMM", [SCORE] = "SCORE", [PV] = "PV",
-                                          [LN] = "LN",     [END] = "END"};
+    static const char *const names[16] = {
+        [GEMM] = "GEMM", [SCORE] = "SCORE", [PV] = "PV", [LN] = "LN", [END] = "END"};
     if (w->n > 31 || w->m > 31 || w->steps > 65535 || w->col_tiles > 4095 || w->row_tiles > 4095)
         return lac_fail(err, LAC_ERROR_INPUT,
                         "sta: a %s word has steps %" PRId64 ", col_tiles %" PRId64
@@ -61,8 +61,8 @@ static lac_status emit_blocks(lac_text *text, const lac_sta_machine *machine, in
     int64_t block;
     LAC_TRY(lac_sta_gemm_block(machine, k, &block, err));
     for (int64_t first = 0; first < rows; first += block)
-        LAC_TRY(emit_gemm(text, machine, n, m, k, cols,
-                          rows - first < block ? rows - first : block, RAW, err));
+        LAC_TRY(emit_gemm(text, machine, n, m, k, cols, rows - first < block ? rows - first : block,
+                          RAW, err));
     return LAC_OK;
 }
 
@@ -71,8 +71,8 @@ static lac_status emit_item(lac_text *text, const lac_sta_machine *machine, int 
 {
     int64_t k = op == SCORE ? dim : tokens, cols = op == SCORE ? tokens : dim;
     lac_sta_tile tile = lac_sta_tile_make(machine, 1, 1, k, false);
-    return emit(text,
-                &(word){op, 1, 1, false, tile.steps, ceil_div(cols, machine->cols), 1, mode}, err);
+    return emit(text, &(word){op, 1, 1, false, tile.steps, ceil_div(cols, machine->cols), 1, mode},
+                err);
 }
 
 /* S(0), S(1), V(0), S(2), V(1), .., V(n-1). */
@@ -157,5 +157,6 @@ lac_status lac_sta_program(const lac_layer *layer, const lac_params *params, lac
                                 lac_layer_dim_get(layer, fc ? "in" : "k"), err));
     }
     LAC_TRY(emit(text, &(word){.op = END}, err));
-    return text->failed ? lac_fail(err, LAC_ERROR_MEMORY, "sta: no memory for the listing") : LAC_OK;
+    return text->failed ? lac_fail(err, LAC_ERROR_MEMORY, "sta: no memory for the listing")
+                        : LAC_OK;
 }
