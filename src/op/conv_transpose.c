@@ -31,12 +31,14 @@ static lac_status list(const lac_call *call, const char *name, int64_t want, int
                         want);
     for (int64_t i = 0; i < n; i++)
         if ((*values)[i] < 0 || (*values)[i] > most)
-            return lac_fail(err, LAC_ERROR_INPUT, "%s[%" PRId64 "] is %" PRId64
-                            ", outside 0..%" PRId64, name, i, (*values)[i], most);
+            return lac_fail(err, LAC_ERROR_INPUT,
+                            "%s[%" PRId64 "] is %" PRId64 ", outside 0..%" PRId64, name, i,
+                            (*values)[i], most);
     return LAC_OK;
 }
 
-/* strides, dilations and kernel are checked by reading them as a convolution's over a large input */
+/* strides, dilations and kernel are checked by reading them as a convolution's over a large input
+ */
 static lac_status read(const lac_call *call, task *t, lac_error *err)
 {
     const lac_tensor *x = call->in[0], *w = call->in[1];

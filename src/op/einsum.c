@@ -94,8 +94,9 @@ static lac_status read(const lac_call *call, plan *p, lac_error *err)
         while (end < n && text[end] != ',')
             end++;
         if (p->operands == OPERANDS || p->operands >= call->n_in)
-            return lac_fail(err, LAC_ERROR_INPUT, "equation has more terms than the %d inputs (limit %d)",
-                            call->n_in, OPERANDS);
+            return lac_fail(err, LAC_ERROR_INPUT,
+                            "equation has more terms than the %d inputs (limit %d)", call->n_in,
+                            OPERANDS);
         begin[p->operands] = i;
         length[p->operands] = end - i;
         int e = ellipsis(text + i, end - i, call->in[p->operands]->rank);

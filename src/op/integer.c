@@ -280,8 +280,7 @@ static lac_status qlinear_matmul_run(const lac_call *call, lac_error *err)
     uint32_t *sums = lac_alloc_raw((size_t)n, sizeof *sums, err);
     if (!sums)
         return LAC_ERROR_MEMORY;
-    lac_status status =
-        multiply(&g, call->in[0], call->in[2], call->in[3], call->in[5], sums, err);
+    lac_status status = multiply(&g, call->in[0], call->in[2], call->in[3], call->in[5], sums, err);
     if (status == LAC_OK)
         scale_back(&(requantise){call->in[1], call->in[4], call->in[6], call->in[7], 1}, sums, n,
                    &call->out[0]);

@@ -48,7 +48,8 @@ static lac_status modes(const lac_call *call, plan *p, lac_error *err)
     p->cubic_a = lac_node_float(node, "cubic_coeff_a", -0.75F);
     p->extrapolation = lac_node_float(node, "extrapolation_value", 0);
     if (!one_of(name, "nearest linear bilinear cubic"))
-        return lac_fail(err, LAC_ERROR_INPUT, "mode is '%.40s', want nearest, linear or cubic", name);
+        return lac_fail(err, LAC_ERROR_INPUT, "mode is '%.40s', want nearest, linear or cubic",
+                        name);
     p->mode = name[0] == 'n' ? NEAREST : name[0] == 'c' ? CUBIC : LINEAR;
     if (!one_of(p->transform, "half_pixel pytorch_half_pixel align_corners asymmetric "
                               "tf_half_pixel_for_nn tf_crop_and_resize"))
@@ -94,7 +95,8 @@ static lac_status read(const lac_call *call, plan *p, lac_error *err)
         if (sizes) {
             double size = lac_tensor_get(sizes, i);
             if (!(size >= 0 && size <= 2147483647.0))
-                return lac_fail(err, LAC_ERROR_INPUT, "sizes[%d] is %g, outside 0..2^31-1", i, size);
+                return lac_fail(err, LAC_ERROR_INPUT, "sizes[%d] is %g, outside 0..2^31-1", i,
+                                size);
             p->out[i] = (int64_t)size;
             p->length[i] = size;
             p->scale[i] = x->dims[i] ? size / (double)x->dims[i] : 1;
@@ -212,8 +214,8 @@ static lac_status run_wide(const lac_call *call, lac_error *err)
         memcpy(dims, now.dims, sizeof dims);
         dims[axis] = p.out[axis];
         tap *taps = lac_alloc((size_t)p.out[axis], sizeof *taps, err);
-        lac_status status = taps ? lac_tensor_make(&next, LAC_F32, x->rank, dims, err)
-                                 : LAC_ERROR_MEMORY;
+        lac_status status =
+            taps ? lac_tensor_make(&next, LAC_F32, x->rank, dims, err) : LAC_ERROR_MEMORY;
         if (status == LAC_OK) {
             for (int64_t i = 0; i < p.out[axis]; i++)
                 make_tap(&p, axis, x->rank, x->dims[axis], i, &taps[i]);
