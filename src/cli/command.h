@@ -33,7 +33,7 @@ typedef struct cli_command {
     const char *usage;   /* behind the name: "MODEL [--scheme TEXT]" */
     const char *summary; /* one line */
     const char *details; /* paragraphs for help and the man page; examples */
-    const option
+    const cli_option
         *options; /* ends with name NULL; --json, --threads, --plugin, --help are everybody's */
     int min_arguments, max_arguments;
     lac_status (*run)(const cli_arguments *arguments, lac_error *err);
@@ -46,8 +46,8 @@ extern const cli_option common_options[];
 const char *option_value(const cli_arguments *arguments, const char *name, int index);
 bool option_given(const cli_arguments *arguments, const char *name);
 /* Integer value of --name within [min, max], or `initial`. */
-lac_status option_int(const cli_arguments *arguments, const char *name, int64_t initial, int64_t min,
-                      int64_t max, int64_t *value, lac_error *err);
+lac_status option_int(const cli_arguments *arguments, const char *name, int64_t initial,
+                      int64_t min, int64_t max, int64_t *value, lac_error *err);
 
 /* ---- output: one place that knows stdout
  * --------------------------------------------------------- */

@@ -57,14 +57,14 @@ static lac_status keep(cli_arguments *arguments, const cli_option *option, const
 }
 
 /* One word that begins with '-'; *next is consumed when the option takes a value. */
-static lac_status parse_option(const cli_command *command, cli_arguments *arguments, const char *word,
-                               const char *next, bool *used_next, lac_error *err)
+static lac_status parse_option(const cli_command *command, cli_arguments *arguments,
+                               const char *word, const char *next, bool *used_next, lac_error *err)
 {
     bool is_long = word[1] == '-';
     const char *name = word + (is_long ? 2 : 1), *equals = is_long ? strchr(name, '=') : NULL;
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
     const cli_option *option = is_long ? find_option(command->options, name, length)
-                                   : find_letter(command->options, *name);
+                                       : find_letter(command->options, *name);
     if (!option)
         option = is_long ? find_option(common_options, name, length)
                          : find_letter(common_options, *name);
@@ -131,8 +131,8 @@ bool option_given(const cli_arguments *arguments, const char *name)
     return false;
 }
 
-lac_status option_int(const cli_arguments *arguments, const char *name, int64_t initial, int64_t min,
-                      int64_t max, int64_t *value, lac_error *err)
+lac_status option_int(const cli_arguments *arguments, const char *name, int64_t initial,
+                      int64_t min, int64_t max, int64_t *value, lac_error *err)
 {
     const char *text = option_value(arguments, name, 0);
     *value = initial;

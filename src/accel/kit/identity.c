@@ -136,6 +136,20 @@ static lac_status check_line(reader *r, const char *line)
                     (int)(r->end - line), line, left, right);
 }
 
+/* "word: ..." holds for results that have the counter `word`: false when it is not there. */
+static bool guard(reader *r)
+{
+    char word[64];
+    const char *colon = memchr(r->at, ':', (size_t)(r->end - r->at));
+    size_t length = colon ? (size_t)(colon - r->at) : 0;
+    if (!colon || length >= sizeof word)
+        return true;
+    memcpy(word, r->at, length);
+    word[length] = '\0';
+    r->at = colon + 1;
+    return lac_result_get(r->result, word) != INT64_MIN;
+}
+
 lac_status lac_identity_check(const char *identity, const lac_result *result,
                               const lac_params *params, lac_error *err)
 {
@@ -143,7 +157,7 @@ lac_status lac_identity_check(const char *identity, const lac_result *result,
         const char *end = line + strcspn(line, "\n");
         reader r = {line, end, result, params, 0, err};
         skip(&r);
-        if (r.at != r.end)
+        if (r.at != r.end && guard(&r))
             LAC_TRY(check_line(&r, line));
         line = *end ? end + 1 : end;
     }
