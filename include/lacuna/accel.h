@@ -62,7 +62,8 @@ typedef struct lac_accel {
     double (*clock_mhz)(const lac_params *params);
     /* The identities that the counters obey, checked after every layer in int64, one a line:
      * "mac_cycles + window_stall + tail = cycles" or "macs + pad + empty_col + idle = pe * cycles";
-     * a word is a counter, cycles, macs, effectual_macs or an integer parameter. */
+     * a word is a counter, cycles, macs, effectual_macs or an integer parameter. A line that begins
+     * with "counter:" holds only for results that have that counter. */
     const char *identity;
     /* False with one line in `why` ("3x3 convolution: no dataflow in the paper"): the layer is a
      * row `host`. */

@@ -95,7 +95,8 @@ typedef struct lac_layer_kind {
     /* Integer reference: int32 output in the kind's layout. Portable C, exact. */
     lac_status (*reference)(const lac_layer *layer, lac_tensor *output, lac_error *err);
     /* Number of matrix products and product `index` as a gemm layer with borrowed or owned
-     * operands (release it). NULL: does not lower to gemm. */
+     * operands (release it); of a layer without operands only the dims. NULL: does not lower to
+     * gemm. */
     int64_t (*gemm_count)(const lac_layer *layer);
     lac_status (*gemm)(const lac_layer *layer, int64_t index, lac_layer *gemm, lac_error *err);
     /* Dense multiply-accumulates. */

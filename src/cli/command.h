@@ -7,47 +7,47 @@
 #include <jansson.h>
 #include <lacuna/core.h>
 
-typedef struct option {
+typedef struct cli_option {
     const char *name;  /* "scheme": typed --scheme */
     char letter;       /* 's': also -s; 0: none */
     const char *value; /* "TEXT": takes a value of this kind; NULL: a switch */
     const char *help;
-} option;
+} cli_option;
 
 enum { MAX_ARGUMENTS = 64, MAX_OPTION_VALUES = 128 };
 
 /* What the user typed, checked against the command's options. */
-typedef struct arguments {
+typedef struct cli_arguments {
     int n; /* positional ones */
     const char *positional[MAX_ARGUMENTS];
     int n_values;
     struct {
-        const option *option;
+        const cli_option *option;
         const char *value; /* NULL for a switch */
     } values[MAX_OPTION_VALUES];
     bool json;
-} arguments;
+} cli_arguments;
 
-typedef struct command {
+typedef struct cli_command {
     const char *name;
     const char *usage;   /* behind the name: "MODEL [--scheme TEXT]" */
     const char *summary; /* one line */
     const char *details; /* paragraphs for help and the man page; examples */
-    const option
+    const cli_option
         *options; /* ends with name NULL; --json, --threads, --plugin, --help are everybody's */
     int min_arguments, max_arguments;
-    lac_status (*run)(const arguments *arguments, lac_error *err);
-} command;
+    lac_status (*run)(const cli_arguments *arguments, lac_error *err);
+} cli_command;
 
-extern const command *const commands[]; /* ends with NULL */
-extern const option common_options[];
+extern const cli_command *const commands[]; /* ends with NULL */
+extern const cli_option common_options[];
 
 /* Value `index` (0: first given) of --name, or NULL. */
-const char *option_value(const arguments *arguments, const char *name, int index);
-bool option_given(const arguments *arguments, const char *name);
+const char *option_value(const cli_arguments *arguments, const char *name, int index);
+bool option_given(const cli_arguments *arguments, const char *name);
 /* Integer value of --name within [min, max], or `initial`. */
-lac_status option_int(const arguments *arguments, const char *name, int64_t initial, int64_t min,
-                      int64_t max, int64_t *value, lac_error *err);
+lac_status option_int(const cli_arguments *arguments, const char *name, int64_t initial,
+                      int64_t min, int64_t max, int64_t *value, lac_error *err);
 
 /* ---- output: one place that knows stdout
  * --------------------------------------------------------- */

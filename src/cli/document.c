@@ -16,7 +16,7 @@ void document_overview(lac_text *out)
     lac_text_add(out, "\n'lacuna help COMMAND' explains one. Start with: lacuna compare\n");
 }
 
-static void option_lines(const option *options, lac_text *out)
+static void option_lines(const cli_option *options, lac_text *out)
 {
     for (; options && options->name; options++) {
         char left[64], letter[8] = "    ";
@@ -29,7 +29,7 @@ static void option_lines(const option *options, lac_text *out)
     }
 }
 
-void document_command(const command *command, lac_text *out)
+void document_command(const cli_command *command, lac_text *out)
 {
     lac_text_add(out, "lacuna %s: %s\n\nusage: lacuna %s %s\n\n%s\n\noptions:\n", command->name,
                  command->summary, command->name, command->usage, command->details);
@@ -54,7 +54,7 @@ static void roff(lac_text *out, const char *text)
     }
 }
 
-static void roff_options(const option *options, lac_text *out)
+static void roff_options(const cli_option *options, lac_text *out)
 {
     for (; options && options->name; options++) {
         lac_text_add(out, ".TP\n");
@@ -101,7 +101,7 @@ void document_man(lac_text *out)
     lac_text_add(out, ".TP\n.B OMP_NUM_THREADS\nthreads, unless \\-\\-threads is given.\n");
 }
 
-static void words(const option *options, lac_text *out)
+static void words(const cli_option *options, lac_text *out)
 {
     for (; options && options->name; options++)
         lac_text_add(out, " --%s", options->name);

@@ -5,7 +5,7 @@
 #include "cli/command.h"
 
 void document_overview(lac_text *out);
-void document_command(const command *command, lac_text *out);
+void document_command(const cli_command *command, lac_text *out);
 void document_man(lac_text *out);        /* roff, man(7) */
 void document_completion(lac_text *out); /* bash */
 

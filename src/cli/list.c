@@ -139,7 +139,7 @@ static lac_status list_table(const char *what, const lac_table *table, lac_error
     return status;
 }
 
-static lac_status run(const arguments *arguments, lac_error *err)
+static lac_status run(const cli_arguments *arguments, lac_error *err)
 {
     const char *what = arguments->positional[0];
     if (strcmp(what, "completion") == 0 || strcmp(what, "man") == 0) {
@@ -161,7 +161,7 @@ static lac_status run(const arguments *arguments, lac_error *err)
         "list %s: want ops, layers, formats, kernels, schemes, accels, completion or man", what);
 }
 
-const command command_list = {
+const cli_command command_list = {
     .name = "list",
     .usage = "ops|layers|formats|kernels|schemes|accels|completion|man",
     .summary = "what this build can do, straight from its tables",

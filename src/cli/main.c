@@ -7,22 +7,22 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LAC_ROW_OF(row) extern const command row;
+#define LAC_ROW_OF(row) extern const cli_command row;
 #include "cli/commands.inc"
 #undef LAC_ROW_OF
 #define LAC_ROW_OF(row) &row,
-const command *const commands[] = {
+const cli_command *const commands[] = {
 #include "cli/commands.inc"
     NULL};
 
-const option common_options[] = {
+const cli_option common_options[] = {
     {"json", 0, NULL, "print JSON for programs instead of a table for people"},
     {"threads", 't', "N", "threads; 0: as many as the machine has (default)"},
     {"plugin", 0, "FILE", "load rows from a shared object first; repeatable"},
     {"help", 'h', NULL, "what the command does, its options, examples"},
     {0}};
 
-static const command *find_command(const char *name)
+static const cli_command *find_command(const char *name)
 {
     for (int i = 0; commands[i]; i++)
         if (strcmp(commands[i]->name, name) == 0)
@@ -30,7 +30,7 @@ static const command *find_command(const char *name)
     return NULL;
 }
 
-static const option *find_option(const option *options, const char *name, size_t length)
+static const cli_option *find_option(const cli_option *options, const char *name, size_t length)
 {
     for (; options && options->name; options++)
         if (strlen(options->name) == length && strncmp(options->name, name, length) == 0)
@@ -38,7 +38,7 @@ static const option *find_option(const option *options, const char *name, size_t
     return NULL;
 }
 
-static const option *find_letter(const option *options, char letter)
+static const cli_option *find_letter(const cli_option *options, char letter)
 {
     for (; options && options->name; options++)
         if (options->letter == letter)
@@ -46,7 +46,7 @@ static const option *find_letter(const option *options, char letter)
     return NULL;
 }
 
-static lac_status keep(arguments *arguments, const option *option, const char *value,
+static lac_status keep(cli_arguments *arguments, const cli_option *option, const char *value,
                        lac_error *err)
 {
     if (arguments->n_values == MAX_OPTION_VALUES)
@@ -57,14 +57,14 @@ static lac_status keep(arguments *arguments, const option *option, const char *v
 }
 
 /* One word that begins with '-'; *next is consumed when the option takes a value. */
-static lac_status parse_option(const command *command, arguments *arguments, const char *word,
-                               const char *next, bool *used_next, lac_error *err)
+static lac_status parse_option(const cli_command *command, cli_arguments *arguments,
+                               const char *word, const char *next, bool *used_next, lac_error *err)
 {
     bool is_long = word[1] == '-';
     const char *name = word + (is_long ? 2 : 1), *equals = is_long ? strchr(name, '=') : NULL;
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
-    const option *option = is_long ? find_option(command->options, name, length)
-                                   : find_letter(command->options, *name);
+    const cli_option *option = is_long ? find_option(command->options, name, length)
+                                       : find_letter(command->options, *name);
     if (!option)
         option = is_long ? find_option(common_options, name, length)
                          : find_letter(common_options, *name);
@@ -83,7 +83,7 @@ static lac_status parse_option(const command *command, arguments *arguments, con
     return keep(arguments, option, equals ? equals + 1 : next, err);
 }
 
-static lac_status parse(const command *command, int argc, char **argv, arguments *arguments,
+static lac_status parse(const cli_command *command, int argc, char **argv, cli_arguments *arguments,
                         lac_error *err)
 {
     memset(arguments, 0, sizeof *arguments);
@@ -115,7 +115,7 @@ static lac_status parse(const command *command, int argc, char **argv, arguments
     return LAC_OK;
 }
 
-const char *option_value(const arguments *arguments, const char *name, int index)
+const char *option_value(const cli_arguments *arguments, const char *name, int index)
 {
     for (int i = 0; i < arguments->n_values; i++)
         if (strcmp(arguments->values[i].option->name, name) == 0 && index-- == 0)
@@ -123,7 +123,7 @@ const char *option_value(const arguments *arguments, const char *name, int index
     return NULL;
 }
 
-bool option_given(const arguments *arguments, const char *name)
+bool option_given(const cli_arguments *arguments, const char *name)
 {
     for (int i = 0; i < arguments->n_values; i++)
         if (strcmp(arguments->values[i].option->name, name) == 0)
@@ -131,8 +131,8 @@ bool option_given(const arguments *arguments, const char *name)
     return false;
 }
 
-lac_status option_int(const arguments *arguments, const char *name, int64_t initial, int64_t min,
-                      int64_t max, int64_t *value, lac_error *err)
+lac_status option_int(const cli_arguments *arguments, const char *name, int64_t initial,
+                      int64_t min, int64_t max, int64_t *value, lac_error *err)
 {
     const char *text = option_value(arguments, name, 0);
     *value = initial;
@@ -144,7 +144,7 @@ lac_status option_int(const arguments *arguments, const char *name, int64_t init
     return LAC_OK;
 }
 
-static lac_status apply_common(const arguments *arguments, lac_error *err)
+static lac_status apply_common(const cli_arguments *arguments, lac_error *err)
 {
     int64_t threads;
     LAC_TRY(option_int(arguments, "threads", 0, 0, 4096, &threads, err));
@@ -167,7 +167,7 @@ static lac_status print_version(lac_error *err)
     return status;
 }
 
-static lac_status print_help(const command *command, lac_error *err)
+static lac_status print_help(const cli_command *command, lac_error *err)
 {
     lac_text text = {0};
     if (command)
@@ -185,15 +185,15 @@ static lac_status run(int argc, char **argv, lac_error *err)
     if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0)
         return print_version(err);
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        const command *command = argc > 2 ? find_command(argv[2]) : NULL;
+        const cli_command *command = argc > 2 ? find_command(argv[2]) : NULL;
         if (argc > 2 && !command)
             return lac_fail(err, LAC_ERROR_INPUT, "no command '%s': see 'lacuna help'", argv[2]);
         return print_help(command, err);
     }
-    const command *command = find_command(name);
+    const cli_command *command = find_command(name);
     if (!command)
         return lac_fail(err, LAC_ERROR_INPUT, "no command '%s': see 'lacuna help'", name);
-    arguments arguments;
+    cli_arguments arguments;
     LAC_TRY(parse(command, argc - 2, argv + 2, &arguments, err));
     if (option_given(&arguments, "help"))
         return print_help(command, err);

@@ -126,6 +126,14 @@ lac_status lac_gemm_reference(int32_t *y, const lac_tensor *a, int64_t a_first, 
     return status;
 }
 
+bool lac_layer_is_bare(const lac_layer *layer)
+{
+    for (int i = 0; i < LAC_ROLE_LIMIT; i++)
+        if (layer->operand[i].tensor.data)
+            return false;
+    return true;
+}
+
 lac_status lac_gemm_layer(lac_layer *gemm, const lac_layer *parent, int64_t m, int64_t n, int64_t k,
                           lac_error *err)
 {

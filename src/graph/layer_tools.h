@@ -27,6 +27,9 @@ bool lac_is_small(const lac_tensor *a, const lac_tensor *b);
 lac_status lac_gemm_reference(int32_t *y, const lac_tensor *a, int64_t a_first, const lac_tensor *w,
                               int64_t w_first, int64_t m, int64_t n, int64_t k, lac_error *err);
 
+/* No operand has elements: only the geometry is known. */
+bool lac_layer_is_bare(const lac_layer *layer);
+
 /* Fills `gemm` as a layer m, n, k named like `parent`, without operands. */
 lac_status lac_gemm_layer(lac_layer *gemm, const lac_layer *parent, int64_t m, int64_t n, int64_t k,
                           lac_error *err);

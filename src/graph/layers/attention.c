@@ -148,7 +148,12 @@ static lac_status gemm_plain(const lac_layer *layer, int64_t index, lac_layer *t
 
 static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target, lac_error *err)
 {
+    const int64_t *d = layer->dim;
     lac_layer same;
+    if (lac_layer_is_bare(layer))
+        return index % 2 == 0
+                   ? lac_gemm_layer(target, layer, d[TOKENS], d[KV_TOKENS], d[DIM], err)
+                   : lac_gemm_layer(target, layer, d[TOKENS], d[DIM], d[KV_TOKENS], err);
     LAC_TRY(need(layer, err));
     LAC_TRY(lac_layer_plain(layer, &same, err));
     memset(target, 0, sizeof *target);

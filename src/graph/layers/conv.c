@@ -307,8 +307,10 @@ static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target,
     const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
     const lac_operand *a = &layer->operand[LAC_ROLE_ACTIVATIONS];
     int64_t m = g.batch * g.out_h * g.out_w, k = g.c_group * g.r * g.s;
-    LAC_TRY(need(layer, err));
     LAC_TRY(lac_gemm_layer(target, layer, m, g.k_group, k, err));
+    if (lac_layer_is_bare(layer))
+        return LAC_OK;
+    LAC_TRY(need(layer, err));
     lac_operand *to = &target->operand[LAC_ROLE_ACTIVATIONS];
     *to = *a;
     memset(&to->tensor, 0, sizeof to->tensor);

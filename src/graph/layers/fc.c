@@ -54,8 +54,10 @@ static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target,
 {
     const int64_t *d = layer->dim;
     (void)index;
-    LAC_TRY(need(layer, err));
     LAC_TRY(lac_gemm_layer(target, layer, d[BATCH], d[OUT], d[IN], err));
+    if (lac_layer_is_bare(layer))
+        return LAC_OK;
+    LAC_TRY(need(layer, err));
     for (int role = LAC_ROLE_WEIGHTS; role <= LAC_ROLE_ACTIVATIONS; role++) {
         const lac_operand *operand = &layer->operand[role];
         int64_t rows = role == LAC_ROLE_WEIGHTS ? d[OUT] : d[BATCH];

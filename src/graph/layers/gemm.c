@@ -74,8 +74,10 @@ static int64_t gemm_count(const lac_layer *layer)
 static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target, lac_error *err)
 {
     const int64_t *d = layer->dim;
-    LAC_TRY(need(layer, err));
     LAC_TRY(lac_gemm_layer(target, layer, d[M], d[N], d[K], err));
+    if (lac_layer_is_bare(layer))
+        return LAC_OK;
+    LAC_TRY(need(layer, err));
     for (int role = LAC_ROLE_WEIGHTS; role <= LAC_ROLE_ACTIVATIONS; role++) {
         const lac_operand *operand = &layer->operand[role];
         bool weights = role == LAC_ROLE_WEIGHTS;

@@ -98,8 +98,10 @@ static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target,
     const int64_t *d = layer->dim;
     const lac_operand *a = &layer->operand[LAC_ROLE_ACTIVATIONS];
     int64_t k = d[IN] + d[HIDDEN];
-    LAC_TRY(need(layer, err));
     LAC_TRY(lac_gemm_layer(target, layer, d[BATCH], 4 * d[HIDDEN], k, err));
+    if (lac_layer_is_bare(layer))
+        return LAC_OK;
+    LAC_TRY(need(layer, err));
     lac_operand *w = &target->operand[LAC_ROLE_WEIGHTS];
     *w = layer->operand[LAC_ROLE_WEIGHTS];
     memset(&w->tensor, 0, sizeof w->tensor);
