@@ -34,6 +34,16 @@ static inline float absolute(float x)
     return from_bits(bits_of(x) & 0x7fffffff);
 }
 
+/* (exp(r) - 1 - r) / r^2, |r| <= ln2/2, error 3.4e-9 of r^2 */
+static inline float exp_rest(float r)
+{
+    float q = 1.395170228e-03f;
+    q = q * r + 8.369592018e-03f;
+    q = q * r + 4.166618735e-02f;
+    q = q * r + 1.666651368e-01f;
+    return q * r + 5.000000000e-01f;
+}
+
 /* exp(x) = 2^k exp(r), |r| <= ln2/2; adding 1.5 * 2^23 rounds to an integer that stands in the low
  * bits. ln2 in two parts, the first with trailing zeros, so that k * high is exact. 2^k as two
  * factors reaches the subnormals and infinity. */
@@ -46,16 +56,15 @@ static inline float exp_of(float x)
     int32_t whole = (int32_t)(bits_of(shifted) - bits_of(round));
     float r = x - k * 0.693359375f;
     r = r - k * -2.12194440e-4f;
-    /* (exp(r) - 1 - r) / r^2, error 3.4e-9 of r^2 */
-    float q = 1.395170228e-03f;
-    q = q * r + 8.369592018e-03f;
-    q = q * r + 4.166618735e-02f;
-    q = q * r + 1.666651368e-01f;
-    q = q * r + 5.000000000e-01f;
-    float result = 1.0f + (r + r * r * q);
+    float result = 1.0f + (r + r * r * exp_rest(r));
     int32_t half = whole >> 1;
     return result * from_bits((uint32_t)(half + 127) << 23) *
            from_bits((uint32_t)(whole - half + 127) << 23);
+}
+
+static inline float expm1_of(float x)
+{
+    return absolute(x) < 0.34f ? x + x * x * exp_rest(x) : exp_of(x) - 1.0f;
 }
 
 /* log(x) = e ln2 + log(1 + f), 1 + f in [sqrt(1/2), sqrt(2)). */
@@ -176,6 +185,7 @@ static inline float softplus_of(float x)
     }
 
 FUNCTION(exp)
+FUNCTION(expm1)
 FUNCTION(log)
 FUNCTION(tanh)
 FUNCTION(sigmoid)

@@ -3,6 +3,7 @@
  * out as one operator; pooling over channels-last images. They have rows like any operator, but
  * not in the table: no file names them. */
 #include "exec/exec.h"
+#include "exec/pass.h"
 
 #include "core/clones.h"
 #include "core/parallel.h"

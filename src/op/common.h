@@ -19,15 +19,19 @@
 #define LAC_OP_INDEX    (LAC_BIT(LAC_I32) | LAC_BIT(LAC_I64))
 
 /* X(dtype, C type) for each group; 16-bit floats are not C types and go through float. */
-#define LAC_OP_EACH_INT(X)                                                                         \
+#define LAC_OP_EACH_SIGNED(X)                                                                      \
     X(LAC_I8, int8_t)                                                                              \
     X(LAC_I16, int16_t)                                                                            \
     X(LAC_I32, int32_t)                                                                            \
-    X(LAC_I64, int64_t)                                                                            \
+    X(LAC_I64, int64_t)
+#define LAC_OP_EACH_UNSIGNED(X)                                                                    \
     X(LAC_U8, uint8_t)                                                                             \
     X(LAC_U16, uint16_t)                                                                           \
     X(LAC_U32, uint32_t)                                                                           \
     X(LAC_U64, uint64_t)
+#define LAC_OP_EACH_INT(X)                                                                         \
+    LAC_OP_EACH_SIGNED(X)                                                                          \
+    LAC_OP_EACH_UNSIGNED(X)
 #define LAC_OP_EACH_FLOAT(X)                                                                       \
     X(LAC_F32, float)                                                                              \
     X(LAC_F64, double)
