@@ -17,6 +17,10 @@ lac_status lac_onnx_tensor(lac_tensor *tensor, const Onnx__TensorProto *proto, c
 lac_status lac_onnx_check_depth(const ProtobufCMessageDescriptor *type, const uint8_t *data,
                                 size_t bytes, lac_error *err);
 
+/* Makes n names distinct and not empty, for values that passes and nodes that files call the same:
+ * the first keeps its name. The results live in the arena. */
+lac_status lac_onnx_unique_names(struct lac_arena *arena, int n, char **names, lac_error *err);
+
 /* ---- writing: messages made in an arena, borrowing tensors' bytes ---------------------------- */
 
 /* Where the parts of one graph go: its values' names in the file (unique, never empty). */

@@ -24,14 +24,14 @@ static char *keep(const lac_onnx_scope *scope, const char *text, lac_error *err)
 
 typedef struct entry {
     const char *name;
-    int value;
+    int index;
 } entry;
 
 static int by_name(const void *a, const void *b)
 {
     const entry *x = a, *y = b;
     int order = strcmp(x->name, y->name);
-    return order ? order : (x->value > y->value) - (x->value < y->value);
+    return order ? order : (x->index > y->index) - (x->index < y->index);
 }
 
 static bool taken(const entry *sorted, int n, const char *name)
@@ -49,44 +49,50 @@ static bool taken(const entry *sorted, int n, const char *name)
     return false;
 }
 
-/* Passes may give two values one name; a file may not. The first keeps it. */
-static lac_status unique_names(const lac_onnx_scope *scope, entry *sorted, lac_error *err)
+static lac_status rename_doubles(struct lac_arena *arena, int n, const entry *sorted, char **unique,
+                                 lac_error *err)
 {
-    int n = scope->graph->n_values, serial = 0;
+    int serial = 0;
     for (int i = 0; i < n; i++) {
-        bool again = i > 0 && strcmp(sorted[i].name, sorted[i - 1].name) == 0;
+        const char *name = sorted[i].name;
         char fresh[300];
-        if (!again && sorted[i].name[0]) {
-            scope->names[sorted[i].value] = keep(scope, sorted[i].name, err);
-        } else {
+        if (!name[0] || (i > 0 && strcmp(name, sorted[i - 1].name) == 0)) {
             do
                 snprintf(fresh, sizeof fresh, "%.240s~%d", sorted[i].name, ++serial);
             while (taken(sorted, n, fresh));
-            scope->names[sorted[i].value] = keep(scope, fresh, err);
+            name = fresh;
         }
-        if (!scope->names[sorted[i].value])
+        char *kept = lac_arena_strdup(arena, name, strlen(name), err);
+        if (!kept)
             return LAC_ERROR_MEMORY;
+        unique[sorted[i].index] = kept;
     }
     return LAC_OK;
+}
+
+lac_status lac_onnx_unique_names(struct lac_arena *arena, int n, char **names, lac_error *err)
+{
+    entry *sorted = lac_alloc((size_t)n + 1, sizeof *sorted, err);
+    if (!sorted)
+        return LAC_ERROR_MEMORY;
+    for (int i = 0; i < n; i++)
+        sorted[i] = (entry){names[i], i};
+    qsort(sorted, (size_t)n, sizeof *sorted, by_name);
+    lac_status status = rename_doubles(arena, n, sorted, names, err);
+    lac_free(sorted);
+    return status;
 }
 
 lac_status lac_onnx_scope_make(lac_onnx_scope *scope, const lac_graph *graph,
                                struct lac_arena *arena, lac_error *err)
 {
-    size_t n = (size_t)graph->n_values;
     *scope = (lac_onnx_scope){graph, arena, NULL};
-    scope->names = lac_arena_alloc(arena, n + 1, sizeof *scope->names, err);
-    entry *sorted = lac_alloc(n + 1, sizeof *sorted, err);
-    if (!scope->names || !sorted) {
-        lac_free(sorted);
+    scope->names = lac_arena_alloc(arena, (size_t)graph->n_values + 1, sizeof *scope->names, err);
+    if (!scope->names)
         return LAC_ERROR_MEMORY;
-    }
-    for (size_t i = 0; i < n; i++)
-        sorted[i] = (entry){graph->values[i].name, (int)i};
-    qsort(sorted, n, sizeof *sorted, by_name);
-    lac_status status = unique_names(scope, sorted, err);
-    lac_free(sorted);
-    return status;
+    for (int i = 0; i < graph->n_values; i++)
+        scope->names[i] = (char *)graph->values[i].name;
+    return lac_onnx_unique_names(arena, graph->n_values, scope->names, err);
 }
 
 lac_status lac_onnx_put_entry(const lac_onnx_scope *scope, const char *key, const char *text,
