@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { BODY_OPSET_MIN = 11 };
+
 bool lac_onnx_is_unpack(const lac_node *node)
 {
     return strcmp(node->domain, "lacuna") == 0 && strcmp(node->op, "Unpack") == 0;
@@ -82,8 +84,50 @@ static void write_key(lac_text *key, const lac_packed *packed, int n_fields)
         lac_text_add(key, " %" PRId64, packed->field[i].dims[0]);
 }
 
+/* The second input, constant axes, as an attribute, which it was before opset 13. */
+static lac_status axes_to_attribute(const lac_onnx_scope *scope, const lac_node *from,
+                                    Onnx__NodeProto *node, lac_error *err)
+{
+    const lac_value *axes = from->n_in == 2 ? &scope->graph->values[from->in[1]] : NULL;
+    Onnx__AttributeProto *attribute;
+    if (!axes || axes->constant.dtype != LAC_I64 || !axes->constant.data)
+        return lac_fail(err, LAC_ERROR_INTERNAL, "%s of a body without constant axes", from->op);
+    attribute = lac_arena_alloc(scope->arena, 1, sizeof *attribute, err);
+    Onnx__AttributeProto **list =
+        lac_arena_alloc(scope->arena, node->n_attribute + 1, sizeof *list, err);
+    if (!attribute || !list)
+        return LAC_ERROR_MEMORY;
+    static char name[] = "axes";
+    onnx__attribute_proto__init(attribute);
+    attribute->name = name;
+    attribute->has_type = 1;
+    attribute->type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+    attribute->n_ints = (size_t)lac_tensor_count(&axes->constant);
+    attribute->ints = axes->constant.data;
+    memcpy(list, node->attribute, node->n_attribute * sizeof *list);
+    list[node->n_attribute++] = attribute;
+    node->attribute = list;
+    node->n_input = 1;
+    return LAC_OK;
+}
+
+/* Bodies are made in the newest opset's forms; this takes a node back to `opset`, at least
+ * BODY_OPSET_MIN, the first that has ScatterElements and CumSum. */
+static lac_status adapt(const lac_onnx_scope *scope, const lac_node *from, int opset,
+                        Onnx__NodeProto *node, lac_error *err)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < node->n_attribute; i++) /* only a weight without elements needs it */
+        if (opset >= 14 || strcmp(node->attribute[i]->name, "allowzero") != 0)
+            node->attribute[kept++] = node->attribute[i];
+    node->n_attribute = kept;
+    bool axes = strcmp(from->op, "ReduceSum") == 0 || strcmp(from->op, "Squeeze") == 0 ||
+                strcmp(from->op, "Unsqueeze") == 0;
+    return opset < 13 && axes ? axes_to_attribute(scope, from, node, err) : LAC_OK;
+}
+
 /* Constants come first, then the nodes in their order; names are the body's own. */
-static lac_status put_body(const lac_onnx_scope *scope, Onnx__FunctionProto *function,
+static lac_status put_body(const lac_onnx_scope *scope, int opset, Onnx__FunctionProto *function,
                            lac_error *err)
 {
     const lac_graph *body = scope->graph;
@@ -113,9 +157,13 @@ static lac_status put_body(const lac_onnx_scope *scope, Onnx__FunctionProto *fun
                          .attrs = &value};
         LAC_TRY(lac_onnx_put_node(scope, &node, node.op, &function->node[function->n_node++], err));
     }
-    for (int n = 0; n < body->n_nodes; n++)
-        LAC_TRY(lac_onnx_put_node(scope, &body->nodes[n], body->nodes[n].op,
-                                  &function->node[function->n_node++], err));
+    for (int n = 0; n < body->n_nodes; n++) {
+        const lac_node *node = &body->nodes[n];
+        Onnx__NodeProto *proto;
+        LAC_TRY(lac_onnx_put_node(scope, node, node->op, &proto, err));
+        LAC_TRY(adapt(scope, node, opset, proto, err));
+        function->node[function->n_node++] = proto;
+    }
     return LAC_OK;
 }
 
@@ -147,11 +195,18 @@ static lac_status make(const lac_onnx_scope *scope, const lac_node *node, const 
             return LAC_ERROR_MEMORY;
         function->attribute[function->n_attribute++] = attribute;
     }
-    LAC_TRY(lac_onnx_put_opset(scope, "", body->opset, &function->opset_import[0], err));
+    /* The standard wants a function and its model in compatible opsets. */
+    int opset = scope->graph->opset;
+    if (opset < BODY_OPSET_MIN)
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED,
+                        "packed weights need opset %d or later, the model has %d; convert it with "
+                        "onnx.version_converter",
+                        BODY_OPSET_MIN, opset);
+    LAC_TRY(lac_onnx_put_opset(scope, "", opset, &function->opset_import[0], err));
     function->n_opset_import = 1;
     LAC_TRY(lac_onnx_scope_make(&inner, body, arena, err));
     *made = function;
-    return put_body(&inner, function, err);
+    return put_body(&inner, opset, function, err);
 }
 
 lac_status lac_onnx_unpack_function(lac_onnx_functions *functions, const lac_onnx_scope *scope,
