@@ -29,7 +29,7 @@ enum { LAC_PANEL = 16 }; /* columns that are computed together */
                             const type *b, int64_t b_row, type *c, int64_t c_row,                  \
                             int64_t columns);                                                      \
     /* y[i] = a[i] . x for m rows of a, each k contiguous elements: sixteen sums side by side,     \
-     * then their total. */                                                                                   \
+     * then their total. */                                                                        \
     void lac_dots_##suffix(int64_t m, int64_t k, const type *a, int64_t a_row, const type *x,      \
                            type *y);
 

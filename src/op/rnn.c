@@ -5,6 +5,7 @@
 #include "core/clones.h"
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "core/vmath.h"
 #include "op/nn_math.h"
 #include "op/product.h"
 
@@ -77,14 +78,12 @@ static float activate(const lac_rnn_activation *f, float x)
     }
 }
 
-LAC_CLONES static void activate_row(const lac_rnn_activation *f, float *x, int64_t n)
+static void activate_row(const lac_rnn_activation *f, float *x, int64_t n)
 {
     if (f->kind == LAC_RNN_SIGMOID)
-        for (int64_t i = 0; i < n; i++)
-            x[i] = lac_nn_sigmoid(x[i]);
+        lac_vec_sigmoid(x, x, n);
     else if (f->kind == LAC_RNN_TANH)
-        for (int64_t i = 0; i < n; i++)
-            x[i] = lac_nn_tanh(x[i]);
+        lac_vec_tanh(x, x, n);
     else
         for (int64_t i = 0; i < n; i++)
             x[i] = activate(f, x[i]);
