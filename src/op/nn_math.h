@@ -1,6 +1,6 @@
 /* exp, tanh, sigmoid and rounding in float32 as straight lines of arithmetic, for loops over
- * strided or single elements (rows use core/vmath.h); they become vector code, with the same bits
- * at any vector width. */
+ * strided or single elements (rows use core/vmath.h): vector code with the same bits at any vector
+ * width. */
 #ifndef LACUNA_OP_NN_MATH_H
 #define LACUNA_OP_NN_MATH_H
 
