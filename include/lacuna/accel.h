@@ -62,7 +62,8 @@ typedef struct lac_accel {
     double (*clock_mhz)(const lac_params *params);
     /* The identities that the counters obey, checked after every layer in int64, one a line:
      * "mac_cycles + window_stall + tail = cycles" or "macs + pad + empty_col + idle = pe * cycles";
-     * a word is a counter, cycles, macs, effectual_macs or an integer parameter. */
+     * a word is a counter, cycles, macs, effectual_macs or an integer parameter. A line that begins
+     * with "counter:" holds only for results that have that counter. */
     const char *identity;
     /* False with one line in `why` ("3x3 convolution: no dataflow in the paper"): the layer is a
      * row `host`. */
@@ -87,11 +88,7 @@ typedef struct lac_reproduced {
 } lac_reproduced;
 
 LAC_API extern lac_table lac_accels;
-<<<<<<< HEAD
 /* For plug-ins: `row` must live as long as the process. */
-=======
-/* Adds a plug-in's row, which must live as long as the process. */
->>>>>>> systolic
 LAC_API lac_status lac_register_accel(const lac_accel *row, lac_error *err);
 
 /* Runs the layer and checks: supports() (LAC_ERROR_UNSUPPORTED with the reason if not), counters

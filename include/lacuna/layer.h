@@ -55,7 +55,7 @@ typedef enum lac_activation {
     LAC_ACT_SILU /* x * sigmoid(x) */
 } lac_activation;
 
-#define LAC_LAYER_DIMS 16
+#define LAC_LAYER_DIMS    16
 #define LAC_PATTERN_M_MAX 256 /* of N:M */
 
 typedef struct lac_layer {
@@ -95,12 +95,14 @@ typedef struct lac_layer_kind {
     /* Integer reference: int32 output in the kind's layout. Portable C, exact. */
     lac_status (*reference)(const lac_layer *layer, lac_tensor *output, lac_error *err);
     /* Number of matrix products and product `index` as a gemm layer with borrowed or owned
-     * operands (release it). NULL: does not lower to gemm. */
+     * operands (release it); of a layer without operands only the dims. NULL: does not lower to
+     * gemm. */
     int64_t (*gemm_count)(const lac_layer *layer);
     lac_status (*gemm)(const lac_layer *layer, int64_t index, lac_layer *gemm, lac_error *err);
     /* Dense multiply-accumulates. */
     int64_t (*macs)(const lac_layer *layer);
-    /* Words that stand for several dims: "stride=stride_h,stride_w"; ends with NULL. May be NULL. */
+    /* Words that stand for several dims: "stride=stride_h,stride_w"; ends with NULL. May be NULL.
+     */
     const char *const *aliases;
     /* Brings channels-last operands of `layer` into the order of CONVENTIONS (lac_layer_plain
      * calls it). NULL: the kind has one order only. */
@@ -109,9 +111,6 @@ typedef struct lac_layer_kind {
 
 LAC_API extern lac_table lac_layer_kinds;
 /* For plug-ins: `row` must live as long as the process. */
-LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
-
-/* Adds a plug-in's row, which must live as long as the process. */
 LAC_API lac_status lac_register_layer_kind(const lac_layer_kind *row, lac_error *err);
 
 /* An empty layer of the kind called `kind`, no dim given yet: set those you know, then check. */

@@ -18,17 +18,8 @@
 extern "C" {
 #endif
 
-<<<<<<< HEAD
 /* What a plug-in defines. */
 __attribute__((visibility("default"))) lac_status lac_plugin_load(lac_error *err);
-=======
-/* `row` must live as long as the process. Layer kinds and accelerators: lac_register_layer_kind,
- * lac_register_accel, declared with their rows. */
-LAC_API lac_status lac_register_op(const lac_op *row, lac_error *err);
-LAC_API lac_status lac_register_format(const lac_format *row, lac_error *err);
-LAC_API lac_status lac_register_kernel(const lac_kernel *row, lac_error *err);
-LAC_API lac_status lac_register_scheme(const lac_scheme *row, lac_error *err);
->>>>>>> systolic
 
 #ifdef __cplusplus
 }

@@ -52,8 +52,7 @@ static int larger_first(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Keeps the round(density * count) largest of the weights first..last together. */
-static lac_status prune_largest(lac_weight *const *weights, int n, double density, lac_error *err)
+lac_status lac_weights_prune(lac_weight *const *weights, int n, double density, lac_error *err)
 {
     int64_t total = 0, at = 0;
     for (int i = 0; i < n; i++)
@@ -133,10 +132,10 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
         all[i] = &compression->weights[i];
     lac_status status = LAC_OK;
     if (strcmp(lac_params_text(params, "scope"), "global") == 0)
-        status = prune_largest(all, n, density, err);
+        status = lac_weights_prune(all, n, density, err);
     else
         for (int i = 0; status == LAC_OK && i < n; i++)
-            status = prune_largest(&all[i], 1, density, err);
+            status = lac_weights_prune(&all[i], 1, density, err);
     const lac_format *coo = (const lac_format *)lac_table_find(&lac_formats, "coo");
     for (int i = 0; i < n; i++) {
         all[i]->changed = true;

@@ -1,0 +1,175 @@
+/* lacuna list: what this build can do, straight from the tables. */
+#include "cli/command.h"
+#include "cli/document.h"
+#include "report/json.h"
+
+#include <lacuna/accel.h>
+#include <lacuna/format.h>
+#include <lacuna/kernel.h>
+#include <lacuna/op.h>
+#include <lacuna/scheme.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void dtypes_text(uint32_t set, lac_text *out)
+{
+    for (int i = 0; i < LAC_DTYPE_LIMIT; i++)
+        if (set & LAC_BIT(i))
+            lac_text_add(out, "%s%s", out->length ? " " : "", lac_dtype_name((lac_dtype)i));
+}
+
+static json_t *dtypes_json(uint32_t set)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < LAC_DTYPE_LIMIT; i++)
+        if (set & LAC_BIT(i))
+            json_array_append_new(list, json_string(lac_dtype_name((lac_dtype)i)));
+    return list;
+}
+
+static void param_text(const lac_param *param, lac_text *out)
+{
+    for (; param && param->name; param++) {
+        lac_text_add(out, "%s%s=", out->length ? ", " : "", param->name);
+        if (param->type == LAC_PARAM_INT || param->type == LAC_PARAM_REAL)
+            lac_text_add(out, "%g", param->initial);
+        else
+            lac_text_add(out, "%s", param->text);
+    }
+}
+
+/* The second column of a row, which differs by table. */
+static void about(const char *what, const lac_row *row, lac_text *out)
+{
+    char isa[128];
+    if (strcmp(what, "ops") == 0) {
+        const lac_op *op = (const lac_op *)row;
+        lac_text_add(out, "%s%s%d+  ", op->domain, op->domain[0] ? " " : "", op->since);
+        lac_text types = {0};
+        dtypes_text(op->dtypes, &types);
+        lac_text_add(out, "%s", types.data ? types.data : "");
+        lac_text_release(&types);
+    } else if (strcmp(what, "formats") == 0) {
+        param_text(((const lac_format *)row)->params, out);
+    } else if (strcmp(what, "schemes") == 0) {
+        param_text(((const lac_scheme *)row)->params, out);
+    } else if (strcmp(what, "accels") == 0) {
+        lac_text_add(out, "%s", ((const lac_accel *)row)->title);
+    } else if (strcmp(what, "kernels") == 0) {
+        const lac_kernel *kernel = (const lac_kernel *)row;
+        lac_text_add(out, "%s %s %s %s", kernel->kind, kernel->format,
+                     lac_dtype_name(kernel->dtype), lac_isa_text(kernel->isa, isa, sizeof isa));
+    } else {
+        for (const lac_layer_dim *dim = ((const lac_layer_kind *)row)->dims; dim->name; dim++)
+            if (dim->initial == -1)
+                lac_text_add(out, "%s%s=", out->length ? "," : "", dim->name);
+    }
+}
+
+static json_t *row_json(const char *what, const lac_row *row)
+{
+    json_t *object = json_pack("{s:s, s:s}", "name", row->name, "summary", row->summary);
+    if (strcmp(what, "ops") == 0) {
+        const lac_op *op = (const lac_op *)row;
+        json_object_set_new(object, "op", json_string(row->name));
+        json_object_set_new(object, "domain", json_string(op->domain));
+        json_object_set_new(object, "since", json_integer(op->since));
+        json_object_set_new(object, "dtypes", dtypes_json(op->dtypes));
+        json_object_set_new(object, "layer", json_boolean(op->as_layer != NULL));
+    }
+    lac_text text = {0};
+    about(what, row, &text);
+    json_object_set_new(object, "about", json_string(text.data ? text.data : ""));
+    lac_text_release(&text);
+    return object;
+}
+
+static const struct {
+    const char *name;
+    const lac_table *table;
+} tables[] = {
+    {"ops", &lac_ops},         {"layers", &lac_layer_kinds}, {"formats", &lac_formats},
+    {"kernels", &lac_kernels}, {"schemes", &lac_schemes},    {"accels", &lac_accels},
+};
+enum { TABLES = sizeof tables / sizeof *tables };
+
+static lac_status list_json(const char *what, const lac_table *table, lac_error *err)
+{
+    json_t *rows = json_array();
+    for (int i = 0; i < lac_table_count(table); i++)
+        json_array_append_new(rows, row_json(what, lac_table_at(table, i)));
+    end_progress();
+    char *printed = json_dumps(rows, JSON_INDENT(1));
+    json_decref(rows);
+    lac_text text = {0};
+    lac_text_add(&text, "%s\n", printed ? printed : "[]");
+    free(printed);
+    lac_status status = print_text(&text, err);
+    lac_text_release(&text);
+    return status;
+}
+
+static lac_status list_table(const char *what, const lac_table *table, lac_error *err)
+{
+    lac_report *report = lac_report_make("", err);
+    lac_status status = report ? LAC_OK : LAC_ERROR_MEMORY;
+    if (status == LAC_OK)
+        status = lac_report_column(report, "name", what, "", LAC_LABEL_NONE, err);
+    if (status == LAC_OK)
+        status = lac_report_column(report, "summary", "what it is", "", LAC_LABEL_NONE, err);
+    if (status == LAC_OK)
+        status = lac_report_column(report, "about", "details", "", LAC_LABEL_NONE, err);
+    for (int i = 0; status == LAC_OK && i < lac_table_count(table); i++) {
+        const lac_row *row = lac_table_at(table, i);
+        lac_text text = {0};
+        about(what, row, &text);
+        status = lac_report_row(report, err);
+        if (status == LAC_OK)
+            status = lac_report_text(report, "name", row->name, err);
+        if (status == LAC_OK)
+            status = lac_report_text(report, "summary", row->summary, err);
+        if (status == LAC_OK)
+            status = lac_report_text(report, "about", text.data ? text.data : "", err);
+        lac_text_release(&text);
+    }
+    if (status == LAC_OK)
+        status = print_report(report, err);
+    lac_report_free(report);
+    return status;
+}
+
+static lac_status run(const cli_arguments *arguments, lac_error *err)
+{
+    const char *what = arguments->positional[0];
+    if (strcmp(what, "completion") == 0 || strcmp(what, "man") == 0) {
+        lac_text text = {0};
+        if (what[0] == 'm')
+            document_man(&text);
+        else
+            document_completion(&text);
+        lac_status status = print_text(&text, err);
+        lac_text_release(&text);
+        return status;
+    }
+    for (int i = 0; i < TABLES; i++)
+        if (strcmp(tables[i].name, what) == 0)
+            return arguments->json ? list_json(what, tables[i].table, err)
+                                   : list_table(what, tables[i].table, err);
+    return lac_fail(
+        err, LAC_ERROR_INPUT,
+        "list %s: want ops, layers, formats, kernels, schemes, accels, completion or man", what);
+}
+
+const cli_command command_list = {
+    .name = "list",
+    .usage = "ops|layers|formats|kernels|schemes|accels|completion|man",
+    .summary = "what this build can do, straight from its tables",
+    .details =
+        "  lacuna list ops --json     every operator with domain, first opset, types\n"
+        "  lacuna list completion     a completion script: eval \"$(lacuna list completion)\"\n"
+        "  lacuna list man            the manual page",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run,
+};

@@ -1,0 +1,107 @@
+/* The only place that writes to stdout and draws on the terminal. */
+#include "cli/command.h"
+#include "core/memory.h"
+#include "report/table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+lac_status print_text(const lac_text *text, lac_error *err)
+{
+    if (text->failed)
+        return lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
+    if (text->length && fwrite(text->data, 1, text->length, stdout) != text->length)
+        return lac_fail(err, LAC_ERROR_IO, "standard output: %s", strerror(errno));
+    if (fflush(stdout) != 0)
+        return lac_fail(err, LAC_ERROR_IO, "standard output: %s", strerror(errno));
+    return LAC_OK;
+}
+
+lac_status print_report(const lac_report *report, lac_error *err)
+{
+    lac_text text = {0};
+    end_progress();
+    lac_report_print(report, &text);
+    lac_status status = print_text(&text, err);
+    lac_text_release(&text);
+    return status;
+}
+
+lac_status print_json(const char *schema, json_t *root, lac_error *err)
+{
+    end_progress();
+    json_t *whole = json_pack("{s:s}", "schema", schema);
+    if (!whole || !root || json_object_update(whole, root) != 0) {
+        json_decref(whole);
+        json_decref(root);
+        return lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
+    }
+    json_decref(root);
+    char *printed = json_dumps(whole, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+    json_decref(whole);
+    lac_text text = {0};
+    lac_text_add(&text, "%s\n", printed ? printed : "");
+    lac_status status =
+        printed ? print_text(&text, err) : lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
+    lac_text_release(&text);
+    free(printed);
+    return status;
+}
+
+lac_status write_text(const char *path, const lac_text *text, lac_error *err)
+{
+    if (!path)
+        return print_text(text, err);
+    if (text->failed)
+        return lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
+    return lac_write_file(path, text->data ? text->data : "", text->length, err);
+}
+
+static struct {
+    bool drawn;
+    struct timespec begin, last;
+    char stage[64];
+} bar;
+
+static double seconds_since(const struct timespec *then, const struct timespec *now)
+{
+    return (double)(now->tv_sec - then->tv_sec) + 1e-9 * (double)(now->tv_nsec - then->tv_nsec);
+}
+
+void show_progress(void *context, const char *stage, double done)
+{
+    struct timespec now;
+    (void)context;
+    if (!isatty(STDERR_FILENO))
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (!bar.drawn || (done >= 0 && strncmp(stage, bar.stage, sizeof bar.stage - 1) != 0)) {
+        bar.begin = now;
+        snprintf(bar.stage, sizeof bar.stage, "%s", stage);
+    } else if (seconds_since(&bar.last, &now) < 0.1) {
+        return;
+    }
+    bar.last = now;
+    bar.drawn = true;
+    if (done < 0) {
+        fprintf(stderr, "\r\033[K%.70s", stage);
+        return;
+    }
+    double spent = seconds_since(&bar.begin, &now);
+    int filled = (int)(done * 30 + 0.5);
+    fprintf(stderr, "\r\033[K%-28.28s [%.*s%*s] %3.0f %%", stage, filled,
+            "##############################", 30 - filled, "", 100 * done);
+    if (done > 0.02)
+        fprintf(stderr, "  %.0f s left", spent * (1 - done) / done);
+}
+
+void end_progress(void)
+{
+    if (bar.drawn)
+        fprintf(stderr, "\r\033[K");
+    bar.drawn = false;
+}

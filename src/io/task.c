@@ -1,0 +1,142 @@
+/* Which tasks a model has: its own metadata speak first, then a meta.json. */
+#include "core/memory.h"
+#include "core/text.h"
+#include "io/dataset.h"
+
+#include <lacuna/lacuna.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { META_LIMIT = 1 << 24 };
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* Whether a task of meta.json is about the file called `name`. */
+static bool about(const json_t *meta, const json_t *task, const char *name)
+{
+    const char *model = text_of(task, "model");
+    const json_t *files = json_object_get(meta, "files");
+    return !model[0] || strcmp(text_of(files, model), name) == 0;
+}
+
+/* Paths in a meta.json are relative to the data folder, two above the model's: FOLDER/models/NAME.
+ */
+static void data_folder(const char *meta_path, char folder[PATH_MAX])
+{
+    char joined[PATH_MAX + 16], copy[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", meta_path);
+    snprintf(joined, sizeof joined, "%s/../..", dirname(copy));
+    if (!realpath(joined, folder))
+        snprintf(folder, PATH_MAX, "%s", joined);
+}
+
+static lac_status from_meta(json_t *tasks, const char *path, const char *model_name, lac_error *err)
+{
+    char *text;
+    size_t bytes;
+    json_error_t where;
+    LAC_TRY(lac_read_file(&text, &bytes, path, META_LIMIT, err));
+    json_t *meta = json_loadb(text, bytes, 0, &where), *task;
+    lac_free(text);
+    if (!json_is_object(meta)) {
+        json_decref(meta);
+        return lac_fail(err, LAC_ERROR_INPUT, "%s: line %d: %s", path, where.line,
+                        meta ? "want an object" : where.text);
+    }
+    char folder[PATH_MAX];
+    data_folder(path, folder);
+    size_t i;
+    const json_t *first = json_array_get(json_object_get(meta, "inputs"), 0);
+    json_array_foreach(json_object_get(meta, "tasks"), i, task)
+    {
+        if (!json_is_object(task) || !about(meta, task, model_name))
+            continue;
+        json_t *whole = json_deep_copy(task);
+        json_object_set_new(whole, "base", json_string(folder));
+        if (!json_object_get(whole, "preprocess") && json_object_get(first, "preprocess"))
+            json_object_set(whole, "preprocess", json_object_get(first, "preprocess"));
+        json_array_append_new(tasks, whole);
+    }
+    json_decref(meta);
+    return LAC_OK;
+}
+
+static lac_status from_metadata(json_t *tasks, const char *text, const lac_graph *graph,
+                                lac_error *err)
+{
+    json_error_t where;
+    json_t *task = json_loads(text, 0, &where), *each;
+    if (!json_is_object(task) && !json_is_array(task)) {
+        json_decref(task);
+        return lac_fail(err, LAC_ERROR_INPUT, "metadata lacuna.task: %s",
+                        task ? "want an object or a list" : where.text);
+    }
+    json_t *list = json_is_array(task) ? json_incref(task) : json_pack("[O]", task);
+    size_t i;
+    json_array_foreach(list, i, each)
+    {
+        /* The input's own description, key lacuna.input.NAME, is the task's preprocessing. */
+        for (int n = 0; n < graph->n_inputs && !json_object_get(each, "preprocess"); n++) {
+            char key[256];
+            snprintf(key, sizeof key, "lacuna.input.%.200s", graph->values[graph->inputs[n]].name);
+            const char *input = lac_graph_meta(graph, key);
+            json_t *preprocess = input ? json_loads(input, 0, NULL) : NULL;
+            if (json_is_object(preprocess))
+                json_object_set(each, "preprocess", preprocess);
+            json_decref(preprocess);
+        }
+        json_array_append(tasks, each);
+    }
+    json_decref(list);
+    json_decref(task);
+    return LAC_OK;
+}
+
+lac_status lac_tasks_find(json_t **tasks, const lac_graph *graph, const char *model_path,
+                          const char *meta_path, lac_error *err)
+{
+    json_t *found = json_array();
+    const char *own = lac_graph_meta(graph, "lacuna.task");
+    lac_status status = LAC_OK;
+    char copy[PATH_MAX], beside[PATH_MAX + 16];
+    snprintf(copy, sizeof copy, "%s", model_path ? model_path : "");
+    const char *slash = strrchr(copy, '/'), *name = slash ? slash + 1 : copy;
+    if (meta_path) {
+        status = from_meta(found, meta_path, name, err);
+    } else if (own) {
+        status = from_metadata(found, own, graph, err);
+    } else if (model_path) {
+        snprintf(beside, sizeof beside, "%.*s%smeta.json", slash ? (int)(slash - copy) : 0, copy,
+                 slash ? "/" : "");
+        FILE *file = fopen(beside, "rb");
+        if (file) {
+            fclose(file);
+            status = from_meta(found, beside, name, err);
+        }
+    }
+    if (status != LAC_OK) {
+        json_decref(found);
+        return status;
+    }
+    *tasks = found;
+    return LAC_OK;
+}
+
+lac_status lac_tasks_keep(lac_graph *graph, const json_t *tasks, lac_error *err)
+{
+    if (json_array_size(tasks) == 0)
+        return LAC_OK;
+    char *text = json_dumps(tasks, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    if (!text)
+        return lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
+    lac_status status = lac_graph_meta_set(graph, "lacuna.task", text, err);
+    free(text);
+    return status;
+}
