@@ -50,7 +50,11 @@ static void free_heap(void *data, size_t bytes, void *context)
 lac_status lac_tensor_make(lac_tensor *tensor, lac_dtype dtype, int rank, const int64_t *dims,
                            lac_error *err)
 {
-    int64_t count;
+    int64_t count, own[LAC_MAX_RANK];
+    if (rank > 0 && rank <= LAC_MAX_RANK) { /* `dims` may be the tensor's own */
+        memcpy(own, dims, (size_t)rank * sizeof *own);
+        dims = own;
+    }
     memset(tensor, 0, sizeof *tensor);
     if (lac_dtype_bits(dtype) == 0)
         return lac_fail(err, LAC_ERROR_UNSUPPORTED, "element type %d (%s) has no tensors",

@@ -2,7 +2,6 @@
  * activation) and, in quantised form, integer inputs with scales; attention; activations written
  * out as one operator; pooling over channels-last images. They have rows like any operator, but
  * not in the table: no file names them. */
-#include "exec/exec.h"
 #include "exec/pass.h"
 
 #include "core/clones.h"
