@@ -55,7 +55,7 @@ typedef enum lac_activation {
     LAC_ACT_SILU /* x * sigmoid(x) */
 } lac_activation;
 
-#define LAC_LAYER_DIMS 16
+#define LAC_LAYER_DIMS    16
 #define LAC_PATTERN_M_MAX 256 /* of N:M */
 
 typedef struct lac_layer {
@@ -101,7 +101,8 @@ typedef struct lac_layer_kind {
     lac_status (*gemm)(const lac_layer *layer, int64_t index, lac_layer *gemm, lac_error *err);
     /* Dense multiply-accumulates. */
     int64_t (*macs)(const lac_layer *layer);
-    /* Words that stand for several dims: "stride=stride_h,stride_w"; ends with NULL. May be NULL. */
+    /* Words that stand for several dims: "stride=stride_h,stride_w"; ends with NULL. May be NULL.
+     */
     const char *const *aliases;
     /* Brings channels-last operands of `layer` into the order of CONVENTIONS (lac_layer_plain
      * calls it). NULL: the kind has one order only. */

@@ -50,14 +50,16 @@ static void free_heap(void *data, size_t bytes, void *context)
 lac_status lac_tensor_make(lac_tensor *tensor, lac_dtype dtype, int rank, const int64_t *dims,
                            lac_error *err)
 {
-    int64_t count, own[LAC_MAX_RANK]; /* `dims` may be those of *tensor */
-    for (int i = 0; i < rank && i < LAC_MAX_RANK; i++)
-        own[i] = dims[i];
+    int64_t count, own[LAC_MAX_RANK];
+    if (rank > 0 && rank <= LAC_MAX_RANK) { /* `dims` may be the tensor's own */
+        memcpy(own, dims, (size_t)rank * sizeof *own);
+        dims = own;
+    }
     memset(tensor, 0, sizeof *tensor);
     if (lac_dtype_bits(dtype) == 0)
         return lac_fail(err, LAC_ERROR_UNSUPPORTED, "element type %d (%s) has no tensors",
                         (int)dtype, lac_dtype_name(dtype));
-    LAC_TRY(lac_shape_count(rank, own, &count, err));
+    LAC_TRY(lac_shape_count(rank, dims, &count, err));
     size_t bytes = ((size_t)count * (size_t)lac_dtype_bits(dtype) + 7) / 8;
     void *data = lac_alloc(bytes, 1, err);
     if (!data)
@@ -67,7 +69,7 @@ lac_status lac_tensor_make(lac_tensor *tensor, lac_dtype dtype, int rank, const 
         lac_free(data);
         return LAC_ERROR_MEMORY;
     }
-    *tensor = lac_tensor_view(dtype, rank, own, data);
+    *tensor = lac_tensor_view(dtype, rank, dims, data);
     tensor->buffer = buffer;
     return LAC_OK;
 }

@@ -1,4 +1,4 @@
-/* Weight sharing of Deep Compression (Han, Mao, Dally, ICLR 2016, section 3): k centroids for the
+/* Weight sharing of Deep Compression (Han, Mao, Dally, ICLR 2016): k centroids for the
  * non-zero weights of one layer, by k-means, or by EIE's integer linear codebook. */
 #ifndef LACUNA_FORMAT_SHARE_H
 #define LACUNA_FORMAT_SHARE_H

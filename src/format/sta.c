@@ -150,13 +150,13 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
     lac_node *node;
     LAC_TRY(shape_of(packed, &s, err));
     int64_t steps = s.tiles * s.steps, all = steps * s.c * s.l;
-    LAC_TRY(lac_body_slice(graph, field[0], 0, LAC_STA_HEADER_BYTES,
-                           LAC_STA_HEADER_BYTES + s.bytes, &image, err));
+    LAC_TRY(lac_body_slice(graph, field[0], 0, LAC_STA_HEADER_BYTES, LAC_STA_HEADER_BYTES + s.bytes,
+                           &image, err));
     LAC_TRY(lac_body_reshape(graph, image, 2, (int64_t[]){steps, s.step_bytes}, &image, err));
     /* value planes [step][j][c][lane] -> [step c lane][j] */
     LAC_TRY(lac_body_slice(graph, image, 1, s.meta_bytes, s.step_bytes, &values, err));
-    LAC_TRY(lac_body_reshape(graph, values, 3, (int64_t[]){steps, s.n, (int64_t)s.c * s.l},
-                             &values, err));
+    LAC_TRY(lac_body_reshape(graph, values, 3, (int64_t[]){steps, s.n, (int64_t)s.c * s.l}, &values,
+                             err));
     LAC_TRY(lac_body_op(graph, "Transpose", 1, &values, &v, &node, err));
     LAC_TRY(lac_node_set_ints(graph, node, "perm", 3, (int64_t[]){0, 2, 1}, err));
     LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){all, s.n}, &v, err));
@@ -169,12 +169,12 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
         LAC_TRY((s.index ? spread_index : spread_bitmap)(graph, &s, meta, values, all, &v, err));
     }
     /* [tile][step][c][lane m] -> [tile c][step lane m] */
-    LAC_TRY(lac_body_reshape(graph, v, 4,
-                             (int64_t[]){s.tiles, s.steps, s.c, (int64_t)s.l * s.m}, &v, err));
+    LAC_TRY(lac_body_reshape(graph, v, 4, (int64_t[]){s.tiles, s.steps, s.c, (int64_t)s.l * s.m},
+                             &v, err));
     LAC_TRY(lac_body_op(graph, "Transpose", 1, &v, &values, &node, err));
     LAC_TRY(lac_node_set_ints(graph, node, "perm", 4, (int64_t[]){0, 2, 1, 3}, err));
-    LAC_TRY(lac_body_reshape(graph, values, 2,
-                             (int64_t[]){s.tiles * s.c, s.steps * s.l * s.m}, &v, err));
+    LAC_TRY(lac_body_reshape(graph, values, 2, (int64_t[]){s.tiles * s.c, s.steps * s.l * s.m}, &v,
+                             err));
     LAC_TRY(lac_body_slice(graph, v, 0, 0, s.n_out, &v, err));
     LAC_TRY(lac_body_slice(graph, v, 1, 0, s.k, &v, err));
     return lac_body_cast(graph, v, LAC_I8, matrix, err);

@@ -29,18 +29,19 @@ lac_status lac_sta_image_shape(lac_sta_image *image, int n, int m, int c, int l,
     if (c < 1 || l < 1 || c > UINT16_MAX || l > UINT16_MAX)
         return lac_fail(err, LAC_ERROR_INPUT, "sta: c = %d, l = %d, want 1..65535", c, l);
     if (n_out < 0 || k < 0 || n_out > INT32_MAX || k > INT32_MAX)
-        return lac_fail(err, LAC_ERROR_INPUT, "sta: a %" PRId64 " x %" PRId64
-                        " matrix is beyond the header's 32 bits", n_out, k);
-    *image = (lac_sta_image){.n = n, .m = m, .c = c, .l = l, .index = index && m > 1,
-                             .n_out = n_out, .k = k};
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "sta: a %" PRId64 " x %" PRId64 " matrix is beyond the header's 32 bits",
+                        n_out, k);
+    *image = (lac_sta_image){
+        .n = n, .m = m, .c = c, .l = l, .index = index && m > 1, .n_out = n_out, .k = k};
     image->index_bits = lac_bits_for(m) ? lac_bits_for(m) : 1;
     image->groups = (k + m - 1) / m;
     image->steps = (image->groups + l - 1) / l;
     image->tiles = (n_out + c - 1) / c;
     image->meta_bytes = (meta_bits(n, m, c, l, index) + 7) / 8;
     image->step_bytes = lac_sta_step_bytes(n, m, c, l, index);
-    LAC_TRY(lac_shape_count(2, (int64_t[]){image->steps, image->step_bytes}, &image->tile_bytes,
-                            err));
+    LAC_TRY(
+        lac_shape_count(2, (int64_t[]){image->steps, image->step_bytes}, &image->tile_bytes, err));
     LAC_TRY(lac_shape_count(2, (int64_t[]){image->tiles, image->tile_bytes}, &image->bytes, err));
     if (image->bytes > INT64_MAX / 64) /* room for the header and for bits as elements */
         return lac_fail(err, LAC_ERROR_INPUT, "sta: the image would have %" PRId64 " bytes",
@@ -105,10 +106,9 @@ lac_status lac_sta_image_pack(const lac_sta_image *image, const int8_t *matrix, 
         for (int64_t step = 0; step < image->steps; step++)
             for (int c = 0; c < image->c; c++)
                 for (int lane = 0; lane < image->l; lane++)
-                    LAC_TRY(pack_group(
-                        image, matrix,
-                        bytes + tile * image->tile_bytes + step * image->step_bytes,
-                        tile * image->c + c, step * image->l + lane, c, lane, err));
+                    LAC_TRY(pack_group(image, matrix,
+                                       bytes + tile * image->tile_bytes + step * image->step_bytes,
+                                       tile * image->c + c, step * image->l + lane, c, lane, err));
     return LAC_OK;
 }
 
@@ -122,8 +122,8 @@ void lac_sta_image_group(const lac_sta_image *image, const uint8_t *bytes, int64
         place[0] = 0;
     } else if (image->index) {
         for (int j = 0; j < image->n; j++)
-            place[j] = (int)lac_bits_get(at, (slot * image->n + j) * image->index_bits,
-                                         image->index_bits);
+            place[j] =
+                (int)lac_bits_get(at, (slot * image->n + j) * image->index_bits, image->index_bits);
     } else {
         int low = image->m < 16 ? image->m : 16;
         uint32_t bitmap = lac_bits_get(at, slot * image->m, low);

@@ -7,14 +7,14 @@
 #include <lacuna/core.h>
 
 #define LAC_STA_HEADER_BYTES 64
-#define LAC_STA_M_MAX 32
+#define LAC_STA_M_MAX        32
 
 typedef struct lac_sta_image {
     int n, m, c, l;
     bool index;     /* metadata are indices instead of bitmaps; without meaning for 1:1 */
     int index_bits; /* of one index */
     int64_t n_out, k;
-    int64_t groups, steps, tiles;                    /* steps of one tile */
+    int64_t groups, steps, tiles;                      /* steps of one tile */
     int64_t meta_bytes, step_bytes, tile_bytes, bytes; /* bytes: of the image, header apart */
 } lac_sta_image;
 

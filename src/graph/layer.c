@@ -26,7 +26,7 @@ static int dims_of(const lac_layer_kind *kind, const char *name, int index[LAC_L
         return 1;
     for (const char *const *alias = kind->aliases; alias && *alias; alias++) {
         const char *equals = strchr(*alias, '=');
-        if (!equals || (size_t)(equals - *alias) != length || memcmp(*alias, name, length))
+        if (!equals || (size_t)(equals - *alias) != length || memcmp(*alias, name, length) != 0)
             continue;
         int count = 0;
         for (const char *word = equals + 1; *word && count < LAC_LAYER_DIMS;) {
@@ -228,8 +228,8 @@ lac_status lac_operand_pattern(lac_operand *operand, const char *text, lac_error
         if (!lac_parse_i64(first, &n) || !lac_parse_i64(colon + 1, &m))
             return lac_fail(err, LAC_ERROR_INPUT, "pattern '%.40s' is not N:M", text);
         if (m < 1 || m > LAC_PATTERN_M_MAX || n < 1 || n > m)
-            return lac_fail(err, LAC_ERROR_INPUT,
-                            "pattern '%.40s' needs 1 <= N <= M <= %d", text, LAC_PATTERN_M_MAX);
+            return lac_fail(err, LAC_ERROR_INPUT, "pattern '%.40s' needs 1 <= N <= M <= %d", text,
+                            LAC_PATTERN_M_MAX);
         operand->n = (int)n;
         operand->m = (int)m;
         operand->density = (double)n / (double)m;

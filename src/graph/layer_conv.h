@@ -8,8 +8,8 @@ typedef struct lac_conv {
     int64_t batch, c, h, w, k, r, s, groups;
     int64_t stride_h, stride_w, dilation_h, dilation_w;
     int64_t pad_top, pad_left, pad_bottom, pad_right;
-    int64_t out_h, out_w;       /* may be < 1 for a kernel larger than the padded input */
-    int64_t c_group, k_group;   /* channels and outputs of one group */
+    int64_t out_h, out_w;     /* may be < 1 for a kernel larger than the padded input */
+    int64_t c_group, k_group; /* channels and outputs of one group */
 } lac_conv;
 
 /* `layer` is of the kind conv. */

@@ -27,7 +27,8 @@ lac_status lac_encoder_patterns(const lac_layer *layer, const char *mix, int n[L
  * it ran, so that a simulator with another mix may draw the weights again. */
 #define LAC_ENCODER_SYNTHETIC "synthetic"
 
-/* ---- reference: direct loops over the definition, sharing nothing with the simulator ---------- */
+/* ---- reference: direct loops over the definition, sharing nothing with the simulator ----------
+ */
 
 /* One attention head over int8 rows (row stride elements apart): P V sums, [tokens][dim], from
  * scores saturate(round(q.k * multiplier / 2^shift)) and the softmax streamed in segments. */

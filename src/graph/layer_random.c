@@ -75,12 +75,13 @@ lac_status lac_generate(lac_tensor *tensor, const lac_operand *pattern, uint64_t
     LAC_TRY(lac_tensor_make(tensor, LAC_I8, rank, dims, err));
     int64_t count = lac_tensor_count(tensor);
     draw_job job = {tensor->data, lac_random_stream(seed, role).state, pattern, is_signed, length,
-               inner};
+                    inner};
     if (pattern->m > 1 && pattern->n < pattern->m)
         lac_parallel_for(count / length, 64, draw_groups, &job);
     else if (pattern->m)
-        lac_parallel_for(count, 4096, draw_density, &(draw_job){
-            job.data, job.state, &(lac_operand){.density = 1}, is_signed, length, inner});
+        lac_parallel_for(count, 4096, draw_density,
+                         &(draw_job){job.data, job.state, &(lac_operand){.density = 1}, is_signed,
+                                     length, inner});
     else
         lac_parallel_for(count, 4096, draw_density, &job);
     return LAC_OK;

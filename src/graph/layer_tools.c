@@ -11,14 +11,19 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 
-static const char *const role_names[LAC_ROLE_LIMIT] = {
-    [LAC_ROLE_WEIGHTS] = "weights",      [LAC_ROLE_ACTIVATIONS] = "activations",
-    [LAC_ROLE_BIAS] = "bias",            [LAC_ROLE_WEIGHTS2] = "second weights",
-    [LAC_ROLE_RECURRENT] = "recurrent",  [LAC_ROLE_QUERY] = "query",
-    [LAC_ROLE_KEY] = "key",              [LAC_ROLE_VALUE] = "value",
-    [LAC_ROLE_ADJACENCY] = "adjacency",  [LAC_ROLE_PERMUTATION] = "permutation",
-    [LAC_ROLE_MASK] = "mask",            [LAC_ROLE_IMPORTANCE] = "importance",
-    [LAC_ROLE_RESIDUAL] = "residual"};
+static const char *const role_names[LAC_ROLE_LIMIT] = {[LAC_ROLE_WEIGHTS] = "weights",
+                                                       [LAC_ROLE_ACTIVATIONS] = "activations",
+                                                       [LAC_ROLE_BIAS] = "bias",
+                                                       [LAC_ROLE_WEIGHTS2] = "second weights",
+                                                       [LAC_ROLE_RECURRENT] = "recurrent",
+                                                       [LAC_ROLE_QUERY] = "query",
+                                                       [LAC_ROLE_KEY] = "key",
+                                                       [LAC_ROLE_VALUE] = "value",
+                                                       [LAC_ROLE_ADJACENCY] = "adjacency",
+                                                       [LAC_ROLE_PERMUTATION] = "permutation",
+                                                       [LAC_ROLE_MASK] = "mask",
+                                                       [LAC_ROLE_IMPORTANCE] = "importance",
+                                                       [LAC_ROLE_RESIDUAL] = "residual"};
 
 lac_status lac_operand_need(const lac_layer *layer, lac_role role, int64_t count, lac_error *err)
 {
@@ -46,7 +51,7 @@ void lac_to_i16(int16_t *target, const lac_tensor *source, int64_t first, int64_
     if (source->dtype == LAC_I8) {
         const int8_t *data = (const int8_t *)source->data + first;
         for (int64_t i = 0; i < count; i++)
-            target[i] = data[i];
+            target[i] = (int16_t)data[i];
     } else if (source->dtype == LAC_U8) {
         const uint8_t *data = (const uint8_t *)source->data + first;
         for (int64_t i = 0; i < count; i++)
@@ -149,8 +154,7 @@ lac_status lac_gemm_layer(lac_layer *gemm, const lac_layer *parent, int64_t m, i
 lac_tensor lac_matrix_view(const lac_tensor *tensor, int64_t first, int64_t rows, int64_t cols)
 {
     size_t bytes = (size_t)first * (size_t)lac_dtype_bits(tensor->dtype) / 8;
-    return lac_tensor_view(tensor->dtype, 2, (int64_t[]){rows, cols},
-                           (char *)tensor->data + bytes);
+    return lac_tensor_view(tensor->dtype, 2, (int64_t[]){rows, cols}, (char *)tensor->data + bytes);
 }
 
 #define SWAP(type)                                                                                 \

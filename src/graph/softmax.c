@@ -29,8 +29,8 @@ lac_status lac_softmax_multiplier(const lac_layer *layer, int64_t *multiplier, l
 {
     const lac_operand *q = &layer->operand[LAC_ROLE_QUERY], *k = &layer->operand[LAC_ROLE_KEY];
     if (layer->softmax_scale == 0 || q->scale_count == 0 || k->scale_count == 0) {
-        *multiplier = (int64_t)lac_isqrt(
-            UINT64_C(20268647424) / (uint64_t)lac_layer_dim_get(layer, "dim"));
+        *multiplier =
+            (int64_t)lac_isqrt(UINT64_C(20268647424) / (uint64_t)lac_layer_dim_get(layer, "dim"));
         return LAC_OK;
     }
     if (q->scale_count != 1 || k->scale_count != 1)

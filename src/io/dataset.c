@@ -298,6 +298,11 @@ lac_metric lac_dataset_metric(const lac_dataset *d)
     return d->kind == PAIRS ? LAC_METRIC_SPEARMAN : LAC_METRIC_TOP1;
 }
 
+const lac_graph *lac_dataset_graph(const lac_dataset *d)
+{
+    return d->graph;
+}
+
 const char *lac_dataset_name(const lac_dataset *d)
 {
     return d->name;

@@ -32,6 +32,7 @@ void lac_dataset_close(lac_dataset *dataset);
 
 int64_t lac_dataset_count(const lac_dataset *dataset); /* scored items */
 lac_metric lac_dataset_metric(const lac_dataset *dataset);
+const lac_graph *lac_dataset_graph(const lac_dataset *dataset);
 const char *lac_dataset_name(const lac_dataset *dataset); /* "sets/mnist/test2000" */
 /* Runs of the network per item: 1, or 2 for pairs. */
 int lac_dataset_runs(const lac_dataset *dataset);

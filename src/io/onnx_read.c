@@ -178,8 +178,11 @@ static lac_status read_attribute(reader *r, lac_node *node, const char *name,
         return status;
     }
     default:
-        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "attribute '%s' of type %d", name,
-                        (int)attr->type);
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "attribute '%.80s' is a %s", name,
+                        attr->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH ? "graph"
+                        : attr->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__SPARSE_TENSOR
+                            ? "sparse tensor"
+                            : "list of tensors, graphs or types, or nothing");
     }
 }
 
@@ -208,23 +211,26 @@ static lac_status scoped_value(reader *r, const scope *s, const char *name, int 
         if (strcmp(s->function->output[i], name) == 0 && i < s->call->n_output &&
             s->call->output[i][0])
             return scoped_value(r, s->outer, s->call->output[i], value, err);
-    char local[256];
-    snprintf(local, sizeof local, "%.200s/%d", name, s->number);
+    size_t room = strlen(name) + 16;
+    char *local = lac_arena_alloc(r->graph->arena, room, 1, err);
+    if (!local)
+        return LAC_ERROR_MEMORY;
+    snprintf(local, room, "%s/%d", name, s->number);
     return value_of(r, local, value, err);
 }
 
+/* What the calls say about the function's attribute `name`; NULL: nothing. */
 static const Onnx__AttributeProto *call_attribute(const scope *s, const char *name)
 {
-    for (; s; s = s->outer)
-        for (size_t i = 0; i < s->call->n_attribute; i++) {
-            const Onnx__AttributeProto *attr = s->call->attribute[i];
-            if (strcmp(text_of(attr->name), name) == 0) {
-                if (!attr->ref_attr_name || !attr->ref_attr_name[0])
-                    return attr;
-                name = attr->ref_attr_name;
-                break;
-            }
-        }
+    for (; s; s = s->outer) {
+        const Onnx__AttributeProto *given = NULL;
+        for (size_t i = 0; i < s->call->n_attribute && !given; i++)
+            if (strcmp(text_of(s->call->attribute[i]->name), name) == 0)
+                given = s->call->attribute[i];
+        if (!given || !given->ref_attr_name || !given->ref_attr_name[0])
+            return given;
+        name = given->ref_attr_name; /* the call stands in a function itself */
+    }
     return NULL;
 }
 
@@ -245,6 +251,21 @@ static const Onnx__FunctionProto *function_of(const reader *r, const Onnx__NodeP
     return NULL;
 }
 
+/* The graph has one opset, so a body must be written in the same. */
+static lac_status check_function_opset(const reader *r, const Onnx__FunctionProto *function,
+                                       lac_error *err)
+{
+    for (size_t i = 0; i < function->n_opset_import; i++) {
+        const Onnx__OperatorSetIdProto *opset = function->opset_import[i];
+        const char *domain = text_of(opset->domain);
+        if ((domain[0] == 0 || strcmp(domain, "ai.onnx") == 0) && opset->version != r->graph->opset)
+            return lac_fail(err, LAC_ERROR_UNSUPPORTED,
+                            "function '%.80s' is written in opset %lld, the model in %d",
+                            text_of(function->name), (long long)opset->version, r->graph->opset);
+    }
+    return LAC_OK;
+}
+
 static lac_status inline_call(reader *r, const scope *s, const Onnx__NodeProto *proto,
                               const Onnx__FunctionProto *function, lac_error *err)
 {
@@ -252,6 +273,7 @@ static lac_status inline_call(reader *r, const scope *s, const Onnx__NodeProto *
     if (inner.depth > INLINE_DEPTH || r->scopes > 100000)
         return lac_fail(err, LAC_ERROR_INPUT, "functions call each other deeper than %d",
                         INLINE_DEPTH);
+    LAC_TRY(check_function_opset(r, function, err));
     for (size_t i = 0; i < function->n_node; i++)
         LAC_TRY(read_node(r, &inner, function->node[i], err));
     return LAC_OK;
@@ -376,6 +398,37 @@ static lac_status read_sparse(reader *r, const Onnx__SparseTensorProto *proto, l
     return status == LAC_OK ? LAC_OK : lac_fail_in(err, status, "sparse initializer '%.80s'", name);
 }
 
+static lac_status read_input(reader *r, const Onnx__ValueInfoProto *info, lac_error *err)
+{
+    int value;
+    LAC_TRY(read_type(r, info, err));
+    LAC_TRY(value_of(r, text_of(info->name), &value, err));
+    const lac_value *v = &r->graph->values[value];
+    if (v->constant.data || v->producer >= 0) /* an initializer is only a default */
+        return LAC_OK;
+    for (int i = 0; i < r->graph->n_inputs; i++)
+        if (r->graph->inputs[i] == value)
+            return lac_fail(err, LAC_ERROR_INPUT, "input '%.80s' is there twice", v->name);
+    return lac_graph_input(r->graph, value, err);
+}
+
+/* Reports and captures call nodes by their names. */
+static lac_status unique_nodes(lac_graph *graph, lac_error *err)
+{
+    char **list = lac_arena_alloc(graph->arena, (size_t)graph->n_nodes + 1, sizeof *list, err);
+    if (!list)
+        return LAC_ERROR_MEMORY;
+    for (int i = 0; i < graph->n_nodes; i++)
+        list[i] = (char *)graph->nodes[i].name;
+    LAC_TRY(lac_onnx_unique_names(graph->arena, graph->n_nodes, list, err));
+    for (int i = 0; i < graph->n_nodes; i++) {
+        graph->nodes[i].name = lac_arena_intern(graph->arena, list[i], strlen(list[i]), err);
+        if (!graph->nodes[i].name)
+            return LAC_ERROR_MEMORY;
+    }
+    return LAC_OK;
+}
+
 static lac_status read_graph(reader *r, lac_error *err)
 {
     const Onnx__GraphProto *proto = r->model->graph;
@@ -386,14 +439,8 @@ static lac_status read_graph(reader *r, lac_error *err)
     }
     for (size_t i = 0; i < proto->n_sparse_initializer; i++)
         LAC_TRY(read_sparse(r, proto->sparse_initializer[i], err));
-    for (size_t i = 0; i < proto->n_input; i++) {
-        int value;
-        LAC_TRY(read_type(r, proto->input[i], err));
-        LAC_TRY(value_of(r, text_of(proto->input[i]->name), &value, err));
-        const lac_value *v = &r->graph->values[value];
-        if (!v->constant.data && v->producer < 0) /* an initializer is only a default */
-            LAC_TRY(lac_graph_input(r->graph, value, err));
-    }
+    for (size_t i = 0; i < proto->n_input; i++)
+        LAC_TRY(read_input(r, proto->input[i], err));
     for (size_t i = 0; i < proto->n_value_info; i++)
         LAC_TRY(read_type(r, proto->value_info[i], err));
     for (size_t i = 0; i < proto->n_node; i++)
@@ -409,7 +456,8 @@ static lac_status read_graph(reader *r, lac_error *err)
     for (size_t i = 0; i < r->model->n_metadata_props; i++)
         LAC_TRY(lac_graph_meta_set(r->graph, text_of(r->model->metadata_props[i]->key),
                                    text_of(r->model->metadata_props[i]->value), err));
-    return lac_graph_settle(r->graph, err);
+    LAC_TRY(lac_graph_settle(r->graph, err));
+    return unique_nodes(r->graph, err);
 }
 
 static lac_status find_opset(const Onnx__ModelProto *model, int *opset, lac_error *err)

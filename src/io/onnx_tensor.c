@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { READ_BEHIND = 64 };
 
 static const char *name_of(const Onnx__TensorProto *proto)
 {
@@ -68,10 +71,13 @@ static lac_status external(lac_tensor *tensor, const Onnx__TensorProto *proto, c
     }
     tensor->data = (char *)data + offset; /* mapped read-only; tensors of a graph are constant */
     tensor->buffer = buffer;
+    /* In place unless elements are misaligned, or so near the end of the last page that vector code
+     * (which may read READ_BEHIND bytes more) would leave the mapping. */
     size_t size = (size_t)(lac_dtype_bits(tensor->dtype) + 7) / 8;
-    if ((size_t)offset % size == 0)
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), mapped = (bytes + page - 1) / page * page;
+    if ((size_t)offset % size == 0 && (size_t)offset + want + READ_BEHIND <= mapped)
         return LAC_OK;
-    lac_tensor aligned; /* misaligned elements cannot be read in place */
+    lac_tensor aligned;
     lac_status status = lac_tensor_make(&aligned, tensor->dtype, tensor->rank, tensor->dims, err);
     if (status == LAC_OK)
         memcpy(aligned.data, tensor->data, want);
@@ -86,6 +92,15 @@ static lac_status typed(lac_tensor *tensor, const Onnx__TensorProto *proto, int6
                         lac_error *err)
 {
     size_t have;
+    if (lac_dtype_bits(tensor->dtype) < 8) { /* a byte of packed elements in each number */
+        size_t want = lac_tensor_bytes(tensor);
+        if (proto->n_int32_data != want)
+            return lac_fail(err, LAC_ERROR_INPUT, "%zu packed bytes, the shape needs %zu",
+                            proto->n_int32_data, want);
+        for (size_t i = 0; i < want; i++)
+            ((uint8_t *)tensor->data)[i] = (uint8_t)proto->int32_data[i];
+        return LAC_OK;
+    }
     switch (tensor->dtype) {
     case LAC_F32:
         have = proto->n_float_data;
@@ -139,6 +154,8 @@ static lac_status fill(lac_tensor *tensor, const Onnx__TensorProto *proto, const
     int64_t count;
     if (proto->n_dims > LAC_MAX_RANK)
         return lac_fail(err, LAC_ERROR_INPUT, "rank %zu, limit %d", proto->n_dims, LAC_MAX_RANK);
+    if (proto->segment)
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "a tensor stored in segments");
     lac_dtype dtype = proto->data_type > 0 && proto->data_type < LAC_DTYPE_LIMIT
                           ? (lac_dtype)proto->data_type
                           : LAC_NONE;
@@ -155,9 +172,9 @@ static lac_status fill(lac_tensor *tensor, const Onnx__TensorProto *proto, const
         return lac_fail(err, LAC_ERROR_INPUT, "%zu bytes of raw data, the shape needs %zu",
                         proto->raw_data.len, want);
     /* Typed data must be there before a tensor of a claimed size is allocated. */
-    if (!proto->has_raw_data && (uint64_t)count > (uint64_t)proto->n_float_data +
-                                                      proto->n_int32_data + proto->n_int64_data +
-                                                      proto->n_double_data + proto->n_uint64_data)
+    if (!proto->has_raw_data &&
+        (uint64_t)want > 8 * ((uint64_t)proto->n_float_data + proto->n_int32_data +
+                              proto->n_int64_data + proto->n_double_data + proto->n_uint64_data))
         return lac_fail(err, LAC_ERROR_INPUT, "less data than the %lld elements of the shape",
                         (long long)count);
     LAC_TRY(lac_tensor_make(tensor, dtype, (int)proto->n_dims, proto->dims, err));

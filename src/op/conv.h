@@ -10,8 +10,7 @@ typedef struct lac_conv_shape {
 } lac_conv_shape;
 
 /* Geometry of a convolution of input x with weights w, all attributes checked. */
-lac_status lac_conv_read(const lac_call *call, int x, int w, lac_conv_shape *shape,
-                         lac_error *err);
+lac_status lac_conv_read(const lac_call *call, int x, int w, lac_conv_shape *shape, lac_error *err);
 /* Sets output 0 to that geometry. */
 lac_status lac_conv_infer(const lac_call *call, const lac_conv_shape *shape, lac_dtype dtype,
                           lac_error *err);

@@ -171,8 +171,8 @@ static lac_status attention_read(const lac_call *call, attention *g, lac_error *
     g->kv_tokens = call->in[1]->dims[1];
     g->dim = q->dims[2] / g->heads;
     g->scale = lac_node_float(call->node, "scale", 1);
-    LAC_TRY(lac_shape_count(4, (int64_t[]){g->batch, g->heads, g->tokens, g->kv_tokens}, &count,
-                            err));
+    LAC_TRY(
+        lac_shape_count(4, (int64_t[]){g->batch, g->heads, g->tokens, g->kv_tokens}, &count, err));
     if (!mask)
         return LAC_OK;
     int64_t full[] = {g->batch, g->heads, g->tokens, g->kv_tokens};

@@ -60,8 +60,7 @@ lac_status lac_nn_shape(const lac_call *call, int i, int rank, const int64_t *di
     return LAC_OK;
 }
 
-lac_status lac_nn_axis(int64_t axis, int rank, bool end, int *result,
-                       lac_error *err)
+lac_status lac_nn_axis(int64_t axis, int rank, bool end, int *result, lac_error *err)
 {
     int64_t last = rank - 1 + end;
     if (axis < -rank || axis > last)

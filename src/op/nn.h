@@ -21,8 +21,7 @@ lac_status lac_nn_shape(const lac_call *call, int i, int rank, const int64_t *di
                         const char *what, lac_error *err);
 /* An attribute `axis` of a tensor of `rank` dims, negative ones counted from the end;
  * axis == rank allowed if `end`. */
-lac_status lac_nn_axis(int64_t axis, int rank, bool end, int *result,
-                       lac_error *err);
+lac_status lac_nn_axis(int64_t axis, int rank, bool end, int *result, lac_error *err);
 
 /* Runs `run` on float32 copies where input 0 has 16 bits (every float16 / bfloat16 input and
  * output of that type is converted); directly otherwise. */

@@ -48,8 +48,8 @@ static inline float lac_nn_exp(float x)
     p = p * r * r + r + 1.0f;
     /* 2^power in two factors: 2^128 alone has no float */
     uint32_t half = (uint32_t)((int32_t)power >> 1);
-    float result = p * lac_nn_from_bits((half + 127) << 23) *
-                   lac_nn_from_bits((power - half + 127) << 23);
+    float result =
+        p * lac_nn_from_bits((half + 127) << 23) * lac_nn_from_bits((power - half + 127) << 23);
     result = x < -87.33654f ? 0.0f : result;
     return x > 88.72283f ? INFINITY : result;
 }

@@ -83,9 +83,9 @@ static lac_status layer_infer(const lac_call *call, lac_error *err)
         for (int d = axis; factor && fits && d < x->rank; d++)
             fits = factor->dims[d - axis] == x->dims[d];
         if (!fits)
-            return lac_fail(err, LAC_ERROR_INPUT, "%s is %s, want the shape of the input from axis %d",
-                            i == 1 ? "Scale" : "B", lac_tensor_text(factor, text, sizeof text),
-                            axis);
+            return lac_fail(
+                err, LAC_ERROR_INPUT, "%s is %s, want the shape of the input from axis %d",
+                i == 1 ? "Scale" : "B", lac_tensor_text(factor, text, sizeof text), axis);
     }
     for (int d = 0; d < x->rank; d++)
         dims[d] = d < axis ? x->dims[d] : 1;
@@ -189,7 +189,6 @@ static lac_status channel_infer(const lac_call *call, int parameters, int output
         return lac_fail(err, LAC_ERROR_INPUT, "the input is a scalar, want [batch][channels]...");
     int64_t channels = x->rank > 1 ? x->dims[1] : 1;
     for (int i = 1; i <= parameters; i++) {
-        LAC_TRY(lac_nn_dtype(call, i, LAC_NN_FLOATS, err));
         LAC_TRY(lac_nn_shape(call, i, 1, &channels, "a parameter per channel", err));
         if (call->in[i]->dtype != x->dtype && call->in[i]->dtype != LAC_F32)
             return lac_fail(err, LAC_ERROR_UNSUPPORTED, "input %d is %s beside a %s input", i,
@@ -238,23 +237,73 @@ const lac_op lac_op_instance_normalization = {
     .run = channel_run,
 };
 
+static bool is_training(const lac_call *call)
+{
+    return call->opset >= 14 && lac_node_int(call->node, "training_mode", 0) != 0;
+}
+
 static lac_status batch_infer(const lac_call *call, lac_error *err)
 {
     bool spatial = call->opset >= 9 || lac_node_int(call->node, "spatial", 1) != 0;
-    bool training = call->opset >= 14 && lac_node_int(call->node, "training_mode", 0) != 0;
-    training |= call->opset < 7 && lac_node_int(call->node, "is_test", 0) == 0;
-    if (training || !spatial)
-        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s: only inference with spatial statistics",
-                        spatial ? "training mode" : "spatial=0");
+    if (!spatial || (call->opset < 7 && lac_node_int(call->node, "is_test", 0) == 0))
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s is not done",
+                        spatial ? "is_test=0 before opset 7" : "spatial=0");
     LAC_TRY(channel_infer(call, 4, 5, err));
-    for (int i = 1; i < call->n_out; i++)
-        if (lac_op_wanted(call, i))
-            return lac_fail(err, LAC_ERROR_UNSUPPORTED, "output %d belongs to training", i);
+    for (int i = 1; i < call->n_out; i++) {
+        if (lac_op_wanted(call, i) && (!is_training(call) || i > 2))
+            return lac_fail(err, LAC_ERROR_UNSUPPORTED, "output %d needs training_mode=1, opset 14",
+                            i);
+        LAC_TRY(lac_op_out(call, i, call->in[3]->dtype, 1, call->in[3]->dims, err));
+    }
     return LAC_OK;
 }
 
+/* Mean and variance of each channel of the batch take the place of the stored ones, which move
+ * towards them. */
+static lac_status batch_training(const lac_call *call, lac_error *err)
+{
+    const lac_tensor *x = call->in[0];
+    int64_t channels = x->rank > 1 ? x->dims[1] : 1, n = lac_op_product(x->dims, 2, x->rank);
+    float keep = lac_node_float(call->node, "momentum", 0.9F), each = (float)(x->dims[0] * n);
+    lac_tensor *mean_out = lac_nn_out(call, 1), *variance_out = lac_nn_out(call, 2);
+    lac_tensor mean, variance;
+    LAC_TRY(lac_tensor_make(&mean, LAC_F32, 1, &channels, err));
+    lac_status status = lac_tensor_make(&variance, LAC_F32, 1, &channels, err);
+    if (status != LAC_OK) {
+        lac_tensor_release(&mean);
+        return status;
+    }
+    for (int64_t c = 0; c < channels; c++) {
+        float sum = 0, squares = 0;
+        for (int64_t b = 0; b < x->dims[0]; b++)
+            sum += row_sum((const float *)x->data + (b * channels + c) * n, n);
+        for (int64_t b = 0; b < x->dims[0]; b++)
+            squares += row_squares((const float *)x->data + (b * channels + c) * n, n, sum / each);
+        ((float *)mean.data)[c] = sum / each;
+        ((float *)variance.data)[c] = squares / each;
+        if (mean_out)
+            ((float *)mean_out->data)[c] =
+                ((const float *)call->in[3]->data)[c] * keep + sum / each * (1 - keep);
+        if (variance_out)
+            ((float *)variance_out->data)[c] =
+                ((const float *)call->in[4]->data)[c] * keep + squares / each * (1 - keep);
+    }
+    lac_call inference = *call;
+    const lac_tensor *in[] = {x, call->in[1], call->in[2], &mean, &variance};
+    inference.in = in;
+    status = channel_wide(&inference, err);
+    lac_tensor_release(&mean);
+    lac_tensor_release(&variance);
+    return status;
+}
+
+static lac_status batch_run(const lac_call *call, lac_error *err)
+{
+    return lac_nn_widened(call, is_training(call) ? batch_training : channel_wide, err);
+}
+
 const lac_op lac_op_batch_normalization = {
-    .row = LAC_ROW(lac_op, "BatchNormalization", "a factor and an offset per channel (inference)"),
+    .row = LAC_ROW(lac_op, "BatchNormalization", "a factor and an offset per channel"),
     .domain = "",
     .since = 1,
     .dtypes = LAC_NN_FLOATS,
@@ -262,7 +311,7 @@ const lac_op lac_op_batch_normalization = {
                   "training_mode:int=0 consumed_inputs:ints",
     .flags = LAC_OP_INPLACE,
     .infer = batch_infer,
-    .run = channel_run,
+    .run = batch_run,
 };
 
 /* ---- LRN, LpNormalization ------------------------------------------------------------------- */
@@ -327,7 +376,8 @@ static lac_status lp_infer(const lac_call *call, lac_error *err)
     int axis;
     LAC_TRY(lac_nn_count(call, 1, 1, 1, err));
     LAC_TRY(lac_nn_dtype(call, 0, LAC_NN_FLOATS, err));
-    LAC_TRY(lac_nn_axis(lac_node_int(call->node, "axis", -1), call->in[0]->rank, false, &axis, err));
+    LAC_TRY(
+        lac_nn_axis(lac_node_int(call->node, "axis", -1), call->in[0]->rank, false, &axis, err));
     int64_t p = lac_node_int(call->node, "p", 2);
     if (p != 1 && p != 2)
         return lac_fail(err, LAC_ERROR_INPUT, "p is %" PRId64 ", want 1 or 2", p);

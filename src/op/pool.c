@@ -31,7 +31,8 @@ static lac_status geometry(const lac_call *call, bool global, lac_window *w, lac
     int64_t n;
     if (x->rank < 3 || x->rank > 5)
         return lac_fail(err, LAC_ERROR_UNSUPPORTED,
-                        "the input has rank %d; 1 to 3 spatial axes (rank 3 to 5) are done", x->rank);
+                        "the input has rank %d; 1 to 3 spatial axes (rank 3 to 5) are done",
+                        x->rank);
     if (global) {
         memset(w, 0, sizeof *w);
         w->axes = x->rank - 2;
@@ -211,8 +212,8 @@ static lac_status compute(const lac_call *call, pooling kind, bool global, lac_e
     if (t.indices || x->dtype != LAC_F32)
         lac_parallel_for(planes * lac_op_product(t.w.out, 0, 3), 8192 / taps + 1, places, &t);
     else
-        lac_parallel_for(planes * t.w.out[0] * t.w.out[1], 16384 / (taps * t.w.out[2] + 1) + 1, rows,
-                         &t);
+        lac_parallel_for(planes * t.w.out[0] * t.w.out[1], 16384 / (taps * t.w.out[2] + 1) + 1,
+                         rows, &t);
     return LAC_OK;
 }
 

@@ -20,7 +20,7 @@ enum { LAC_PANEL = 16 }; /* columns that are computed together */
         type *c;                                                                                   \
         int64_t c_row;                                                                             \
     } lac_product_##suffix;                                                                        \
-    /* All of the shape of the first; split over the threads. */                                     \
+    /* All of the shape of the first; split over the threads. */                                   \
     lac_status lac_multiply_##suffix(const lac_product_##suffix *products, int64_t count,          \
                                      lac_error *err);                                              \
     /* `columns` (at most LAC_PANEL) columns of C; b holds LAC_PANEL readable elements in each     \

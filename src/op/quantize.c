@@ -44,9 +44,8 @@ static lac_status read(const lac_call *call, task *t, lac_error *err)
         return LAC_OK;
     LAC_TRY(lac_nn_axis(asked, x->rank, false, &axis, err));
     if (count != x->dims[axis])
-        return lac_fail(err, LAC_ERROR_INPUT,
-                        "%" PRId64 " scales for axis %d of size %" PRId64, count, axis,
-                        x->dims[axis]);
+        return lac_fail(err, LAC_ERROR_INPUT, "%" PRId64 " scales for axis %d of size %" PRId64,
+                        count, axis, x->dims[axis]);
     t->channels = count;
     t->inner = lac_op_product(x->dims, axis + 1, x->rank);
     return LAC_OK;

@@ -164,8 +164,8 @@ static void gru_step(state *s, const lac_rnn_activation *f, float *gates, float 
         activate_row(&f[0], x, 2 * n);
         for (int64_t i = 0; i < n; i++)
             if (g->linear_before_reset)
-                x[2 * n + i] += x[n + i] * (r[2 * n + i] +
-                                            (s->recurrent_bias ? s->recurrent_bias[i] : 0));
+                x[2 * n + i] +=
+                    x[n + i] * (r[2 * n + i] + (s->recurrent_bias ? s->recurrent_bias[i] : 0));
             else
                 reset_h[b * n + i] = x[n + i] * h[i];
     }
@@ -313,7 +313,8 @@ static lac_status direction(const lac_call *call, const lac_rnn *g, int d, float
 {
     int64_t n = g->hidden, rows = g->gates * n, size = g->batch * n;
     int64_t padded = (rows + WIDE - 1) / WIDE * WIDE;
-    const lac_tensor *bias = lac_op_in(call, 3), *peepholes = g->gates == 4 ? lac_op_in(call, 7) : NULL;
+    const lac_tensor *bias = lac_op_in(call, 3),
+                     *peepholes = g->gates == 4 ? lac_op_in(call, 7) : NULL;
     state s = {.g = g, .direction = d};
     float *gate_bias = memory, *panels = gate_bias + rows;
     s.gates = panels + padded * n;
@@ -348,8 +349,8 @@ static lac_status run_wide(const lac_call *call, lac_error *err)
     LAC_TRY(lac_rnn_read(call, &g, err));
     int64_t rows = g.gates * g.hidden, floats;
     /* everything of one direction; five states: h, c, scratch of a step, copies of h and c */
-    int64_t parts[] = {rows, (rows + WIDE) * g.hidden, g.steps * g.batch * rows,
-                       g.batch * rows, 5 * g.batch * g.hidden};
+    int64_t parts[] = {rows, (rows + WIDE) * g.hidden, g.steps * g.batch * rows, g.batch * rows,
+                       5 * g.batch * g.hidden};
     floats = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (__builtin_add_overflow(floats, parts[i], &floats))

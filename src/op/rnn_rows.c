@@ -162,8 +162,8 @@ static lac_status lstm_operands(const lac_call *call, const lac_rnn *g, lac_laye
     LAC_TRY(lac_layer_check(layer, err));
     layer->operand[LAC_ROLE_ACTIVATIONS].tensor = lac_tensor_view(x->dtype, 3, x->dims, x->data);
     if (y)
-        layer->output = lac_tensor_view(y->dtype, 3, (int64_t[]){g->steps, g->batch, g->hidden},
-                                        y->data);
+        layer->output =
+            lac_tensor_view(y->dtype, 3, (int64_t[]){g->steps, g->batch, g->hidden}, y->data);
     LAC_TRY(reorder(call->in[1], g->hidden, g->in, &layer->operand[LAC_ROLE_WEIGHTS].tensor, err));
     LAC_TRY(reorder(call->in[2], g->hidden, g->hidden, &layer->operand[LAC_ROLE_RECURRENT].tensor,
                     err));

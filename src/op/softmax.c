@@ -82,10 +82,10 @@ LAC_CLONES static float row_exp(const float *x, float *y, int64_t n, float max)
 LAC_CLONES static void row_finish(const float *x, float *y, int64_t n, float max, float sum,
                                   bool logarithm)
 {
-    float factor = 1 / sum, shift = max + logf(sum);
+    float factor = 1 / sum, shift = logf(sum);
     if (logarithm)
         for (int64_t i = 0; i < n; i++)
-            y[i] = x[i] - shift;
+            y[i] = x[i] - max - shift; /* max + shift would lose bits */
     else
         for (int64_t i = 0; i < n; i++)
             y[i] *= factor;
@@ -128,11 +128,11 @@ LAC_CLONES static void strip(const float *x, float *y, int64_t n, int64_t inner,
         for (int j = 0; j < width; j++)
             sum[j] += lac_nn_exp(x[i * inner + j] - max[j]);
     for (int j = 0; j < width; j++)
-        sum[j] = logarithm ? max[j] + logf(sum[j]) : 1 / sum[j];
+        sum[j] = logarithm ? logf(sum[j]) : 1 / sum[j];
     if (logarithm)
         for (int64_t i = 0; i < n; i++)
             for (int j = 0; j < width; j++)
-                y[i * inner + j] = x[i * inner + j] - sum[j];
+                y[i * inner + j] = x[i * inner + j] - max[j] - sum[j];
     else
         for (int64_t i = 0; i < n; i++)
             for (int j = 0; j < width; j++)

@@ -167,13 +167,13 @@ static const lac_param params[] = {
      "EIE and the authors' public files; the Deep Compression paper has 5",
      "code of a weight outside convolutions; code 0 is zero"},
     {"conv_bits", LAC_PARAM_INT, "bits", 8, 1, 8, NULL, NULL, LAC_PUBLISHED,
-     "authors' public files; Deep Compression, Table 4", "code of a convolution's weight"},
+     "authors' public files; Deep Compression, AlexNet table", "code of a convolution's weight"},
     {"index_bits", LAC_PARAM_INT, "bits", 4, 1, 8, NULL, NULL, LAC_PUBLISHED,
-     "authors' public files; Deep Compression, Table 4", "relative row index"},
+     "authors' public files; Deep Compression, AlexNet table", "relative row index"},
     {"pe", LAC_PARAM_INT, "", 1, 1, 65536, NULL, NULL, LAC_OPTION,
      "1 is the CPU's layout; EIE deals rows to 64", "interleaving of the stored columns"},
     {"init", LAC_PARAM_CHOICE, "", 0, 0, 0, "linear", "linear|density|forgy", LAC_PUBLISHED,
-     "Deep Compression, section 3.2: linear is best", "where k-means begins"},
+     "Deep Compression and the authors' public scripts (linear)", "where k-means begins"},
     {"seed", LAC_PARAM_INT, "", 1, 0, 4294967295.0, NULL, NULL, LAC_OPTION, "", "of init=forgy"},
     {0}};
 

@@ -175,8 +175,8 @@ static void test_generator_check_values(void **state)
 static void test_patterns_of_convolutions(void **state)
 {
     (void)state;
-    lac_layer layer = make("conv:c=40,h=9,w=11,k=36,r=3,s=3,stride=1,pad=1,groups=2,batch=2", "4:8",
-                           "2:8", 12);
+    lac_layer layer =
+        make("conv:c=40,h=9,w=11,k=36,r=3,s=3,stride=1,pad=1,groups=2,batch=2", "4:8", "2:8", 12);
     assert_int_equal(non_zeros(&layer.operand[LAC_ROLE_WEIGHTS].tensor), 3888);
     assert_int_equal(non_zeros(&layer.operand[LAC_ROLE_ACTIVATIONS].tensor), 1980);
     const int8_t *w = layer.operand[LAC_ROLE_WEIGHTS].tensor.data;
@@ -189,8 +189,8 @@ static void test_patterns_of_convolutions(void **state)
                 assert_int_equal(count, 4);
             }
     lac_layer_release(&layer);
-    layer = make("conv:c=20,h=3,w=5,k=30,r=1,s=1,stride=1,pad=0,groups=1,batch=2", "2:4", "3:8",
-                 14);
+    layer =
+        make("conv:c=20,h=3,w=5,k=30,r=1,s=1,stride=1,pad=0,groups=1,batch=2", "2:4", "3:8", 14);
     assert_int_equal(non_zeros(&layer.operand[LAC_ROLE_WEIGHTS].tensor), 300);
     lac_layer_release(&layer);
     layer = make("lstm:in=123,hidden=128,steps=2", "0.1", "1.0", 11);
@@ -287,8 +287,9 @@ static void check_products(const lac_layer *layer, const int32_t *y)
         for (int64_t row = 0; row < part.dims[0]; row++)
             for (int64_t n = 0; n < g.k_group; n++) {
                 int64_t k = group * g.k_group + n;
-                int64_t at = layer->channels_last ? row * g.k + k
-                                                  : (row / pixels * g.k + k) * pixels + row % pixels;
+                int64_t at = layer->channels_last
+                                 ? row * g.k + k
+                                 : (row / pixels * g.k + k) * pixels + row % pixels;
                 assert_int_equal(((int32_t *)part.data)[row * g.k_group + n], y[at]);
             }
         macs += product.kind->macs(&product);
@@ -310,11 +311,12 @@ static void test_convolutions_against_loops(void **state)
         const int high[15] = {4, 9, 9, 4, 4, 4, 3, 3, 2, 2, 2, 2, 2, 2, 2};
         for (int i = 0; i < 15; i++)
             v[i] = between(&random, low[i], high[i]);
-        snprintf(text, sizeof text,
-                 "conv:c=%d,h=%d,w=%d,k=%d,r=%d,s=%d,stride_h=%d,stride_w=%d,pad_top=%d,pad_left=%d,"
-                 "pad_bottom=%d,pad_right=%d,dilation_h=%d,dilation_w=%d,groups=%d,batch=%d",
-                 groups * v[0], v[1], v[2], groups * v[3], v[4], v[5], v[6], v[7], v[8], v[9],
-                 v[10], v[11], v[12], v[13], groups, v[14]);
+        snprintf(
+            text, sizeof text,
+            "conv:c=%d,h=%d,w=%d,k=%d,r=%d,s=%d,stride_h=%d,stride_w=%d,pad_top=%d,pad_left=%d,"
+            "pad_bottom=%d,pad_right=%d,dilation_h=%d,dilation_w=%d,groups=%d,batch=%d",
+            groups * v[0], v[1], v[2], groups * v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10],
+            v[11], v[12], v[13], groups, v[14]);
         lac_layer layer;
         if (lac_layer_parse(&layer, text, &err) != LAC_OK)
             continue; /* a kernel larger than its input */
@@ -381,10 +383,10 @@ static void test_products_against_loops(void **state)
                 for (int64_t j = 0; j < n; j++) {
                     double sum = 0;
                     for (int64_t l = 0; l < k; l++)
-                        sum += lac_tensor_get(&a->tensor, (b * m + i) * k + l) *
-                               lac_tensor_get(&w->tensor, (shared ? 0 : b * n * k) +
-                                                              (w->transposed ? l * n + j
-                                                                             : j * k + l));
+                        sum +=
+                            lac_tensor_get(&a->tensor, (b * m + i) * k + l) *
+                            lac_tensor_get(&w->tensor, (shared ? 0 : b * n * k) +
+                                                           (w->transposed ? l * n + j : j * k + l));
                     assert_true(((int32_t *)output.data)[(b * m + i) * n + j] == sum);
                     assert_true(((int32_t *)part.data)[i * n + j] == sum);
                 }
@@ -533,9 +535,11 @@ static void test_wrong_operands_are_refused(void **state)
 static void test_no_leak_when_memory_is_short(void **state)
 {
     (void)state;
-    const char *texts[] = {"gemm:m=3,n=4,k=5,batch=2", "fc:in=4,out=3",
+    const char *texts[] = {"gemm:m=3,n=4,k=5,batch=2",
+                           "fc:in=4,out=3",
                            "conv:c=2,h=4,w=4,k=2,r=3,s=3,pad=1,groups=2",
-                           "attention:heads=2,tokens=5,dim=4", "lstm:in=3,hidden=2,steps=2",
+                           "attention:heads=2,tokens=5,dim=4",
+                           "lstm:in=3,hidden=2,steps=2",
                            "spmm:rows=4,cols=5,n=2,avg=2"};
     for (size_t i = 0; i < 2 * sizeof texts / sizeof *texts; i++) {
         bool done = false;
@@ -568,18 +572,17 @@ static void test_no_leak_when_memory_is_short(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_round_trips),
-        cmocka_unit_test(test_bad_text_is_one_clear_line),
-        cmocka_unit_test(test_generator_check_values),
-        cmocka_unit_test(test_patterns_of_convolutions),
-        cmocka_unit_test(test_generator_is_sequential),
-        cmocka_unit_test(test_convolutions_against_loops),
-        cmocka_unit_test(test_products_against_loops),
-        cmocka_unit_test(test_sums_of_golden_tables),
-        cmocka_unit_test(test_attention_orders_and_masks),
-        cmocka_unit_test(test_softmax_values),
-        cmocka_unit_test(test_wrong_operands_are_refused),
-        cmocka_unit_test(test_no_leak_when_memory_is_short)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_text_round_trips),
+                                       cmocka_unit_test(test_bad_text_is_one_clear_line),
+                                       cmocka_unit_test(test_generator_check_values),
+                                       cmocka_unit_test(test_patterns_of_convolutions),
+                                       cmocka_unit_test(test_generator_is_sequential),
+                                       cmocka_unit_test(test_convolutions_against_loops),
+                                       cmocka_unit_test(test_products_against_loops),
+                                       cmocka_unit_test(test_sums_of_golden_tables),
+                                       cmocka_unit_test(test_attention_orders_and_masks),
+                                       cmocka_unit_test(test_softmax_values),
+                                       cmocka_unit_test(test_wrong_operands_are_refused),
+                                       cmocka_unit_test(test_no_leak_when_memory_is_short)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,11 +222,9 @@ lac_layer golden_layer(const char *text, const char *wd, const char *ad, uint64_
     lac_error err;
     if (lac_layer_parse(&layer, text, &err) != LAC_OK)
         fail_msg("%s", err.message);
-    if (given(wd) &&
-        lac_operand_pattern(&layer.operand[LAC_ROLE_WEIGHTS], wd, &err) != LAC_OK)
+    if (given(wd) && lac_operand_pattern(&layer.operand[LAC_ROLE_WEIGHTS], wd, &err) != LAC_OK)
         fail_msg("%s", err.message);
-    if (given(ad) &&
-        lac_operand_pattern(&layer.operand[LAC_ROLE_ACTIVATIONS], ad, &err) != LAC_OK)
+    if (given(ad) && lac_operand_pattern(&layer.operand[LAC_ROLE_ACTIVATIONS], ad, &err) != LAC_OK)
         fail_msg("%s", err.message);
     layer.seed = seed;
     if (layer.kind->generate(&layer, &err) != LAC_OK)

@@ -80,9 +80,8 @@ static void test_golden_tables(void **state)
 {
     (void)state;
     static const char *const second[] = {"stall_dram", "effectual", "gated", "folds"};
-    static const char *const third[] = {"ifmap_reads", "filter_reads", "psum_writes",
-                                        "psum_reads",  "dram_ifmap",   "dram_filter",
-                                        "dram_psum",   "dram_out"};
+    static const char *const third[] = {"ifmap_reads", "filter_reads", "psum_writes", "psum_reads",
+                                        "dram_ifmap",  "dram_filter",  "dram_psum",   "dram_out"};
     char *text = golden_system("systolic");
     golden_table cases = golden_find(text, "5. Golden tables", 0);
     golden_table cycles = golden_find(text, "5. Golden tables", 1);
@@ -174,8 +173,7 @@ static void test_serial_closed_form(void **state)
             int64_t folds = ceil_div(row_dim, rows) * ceil_div(col_dim, cols);
             lac_result r = schedule(text, set);
             assert_int_equal(lac_result_get(&r, "folds"), folds);
-            assert_int_equal(r.cycles,
-                             folds * ((d == 1 && !drain ? 1 : 2) * rows + cols + t - 2));
+            assert_int_equal(r.cycles, folds * ((d == 1 && !drain ? 1 : 2) * rows + cols + t - 2));
         }
     }
 }
@@ -185,7 +183,8 @@ static void test_serial_closed_form(void **state)
 enum { SIDE = 12, LONG = 40 };
 
 /* Stationary operand s[i][j], streamed vectors x[t][i] (0 beyond the used rows): loads row by row,
- * then operands move right and sums move down, one cell a cycle. Adds to y[t][j]; returns cycles. */
+ * then operands move right and sums move down, one cell a cycle. Adds to y[t][j]; returns cycles.
+ */
 static int step_stationary(int rows, int cols, int t_count, int s[SIDE][SIDE], int x[LONG][SIDE],
                            int y[LONG][SIDE])
 {
@@ -321,8 +320,9 @@ static void test_folds_walked(void **state)
         int64_t m = batch * out * out, n = k, kk = (int64_t)c * r * r;
         int64_t input = (int64_t)batch * c * h * h;
         char text[160], set[256];
-        snprintf(text, sizeof text, "conv:c=%d,h=%d,w=%d,k=%d,r=%d,s=%d,stride=%d,groups=%d,batch=%d",
-                 c * groups, h, h, k * groups, r, r, stride, groups, batch);
+        snprintf(text, sizeof text,
+                 "conv:c=%d,h=%d,w=%d,k=%d,r=%d,s=%d,stride=%d,groups=%d,batch=%d", c * groups, h,
+                 h, k * groups, r, r, stride, groups, batch);
         snprintf(set, sizeof set,
                  "rows=%d cols=%d dataflow=%s edge=%s fold=%s mem=dram dram_bw=%d out_bytes=%d "
                  "ifmap_kb=%d filter_kb=%d ofmap_kb=%d drain=%d",
@@ -330,7 +330,10 @@ static void test_folds_walked(void **state)
                  piped ? "pipelined" : "serial", (int)bw, out_bytes, (int)ifmap, (int)filter,
                  (int)ofmap, drain);
         ifmap *= 1024, filter *= 1024, ofmap *= 1024;
-        int64_t row_dim = d == 1 ? m : kk, col_dim = d == 2 ? m : n, t = d == 0 ? m : d == 1 ? kk : n;
+        int64_t row_dim = d == 1 ? m : kk, col_dim = d == 2 ? m : n,
+                t = d == 0   ? m
+                    : d == 1 ? kk
+                             : n;
         int64_t rf = ceil_div(row_dim, rows), cf = ceil_div(col_dim, cols), count = 0;
         int64_t di = 0, dw = 0, dp = 0, dout = 0;
         walked *f = calloc((size_t)(rf * cf * groups), sizeof *f);
@@ -358,7 +361,8 @@ static void test_folds_walked(void **state)
                         wr = 4 * res;
                     if (d != 1 && fr > 0 && 4 * res > ofmap)
                         pr = 4 * res;
-                    f[count++] = (walked){t, exact ? ru : rows, exact ? cu : cols, i + w + pr, wr, 0};
+                    f[count++] =
+                        (walked){t, exact ? ru : rows, exact ? cu : cols, i + w + pr, wr, 0};
                     di += i, dw += w, dp += pr, dout += wr;
                 }
         int64_t ideal = 0, start = d == 1 ? 0 : f[0].re;
@@ -434,8 +438,8 @@ static void test_properties(void **state)
             assert_int_equal(lac_result_get(&r, "active") + lac_result_get(&r, "gated"), r.macs);
             assert_true(lac_result_get(&r, "dram_filter") >= (int64_t)n * k);
             assert_true(lac_result_get(&r, "dram_ifmap") >= (int64_t)m * k);
-            assert_int_equal(r.cycles, lac_result_get(&r, "cycles_ideal") +
-                                           lac_result_get(&r, "stall_dram"));
+            assert_int_equal(r.cycles,
+                             lac_result_get(&r, "cycles_ideal") + lac_result_get(&r, "stall_dram"));
             snprintf(set, sizeof set, "%s dataflow=%s mem=dram dram_bw=2147483647 fold=%s", array,
                      dataflow[d], round % 2 ? "serial" : "pipelined");
             r = schedule(text, set); /* 8 */
@@ -458,8 +462,8 @@ static void test_output_is_independent_of_parameters(void **state)
         "lstm:in=20,hidden=7,steps=3", "attention:heads=2,tokens=9,dim=8"};
     for (size_t l = 0; l < sizeof layers / sizeof *layers; l++) {
         bool attention = layers[l][0] == 'a';
-        lac_layer layer = golden_layer(layers[l], attention ? "-" : "0.4", attention ? "-" : "0.6",
-                                       l);
+        lac_layer layer =
+            golden_layer(layers[l], attention ? "-" : "0.4", attention ? "-" : "0.6", l);
         uint64_t sum = 0, weighted = 0;
         int64_t effectual = 0;
         for (size_t s = 0; s < sizeof sets / sizeof *sets; s++) {

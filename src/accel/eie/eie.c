@@ -276,7 +276,7 @@ static const struct {
 } pe_power[] = {
     {"memory", 5.416}, {"clock network", 1.874}, {"register", 1.026}, {"combinational", 0.841}};
 #define LNZD_MW     0.023
-#define POWER_TABLE "EIE Table II, 45 nm, from memory; power times time"
+#define POWER_TABLE "EIE, power table of one PE, 45 nm, from memory; power times time"
 
 double lac_eie_power_mw(int64_t pe)
 {
@@ -288,7 +288,7 @@ double lac_eie_power_mw(int64_t pe)
 
 double lac_eie_area_mm2(int64_t pe)
 {
-    return ((double)pe * 638024 + (double)lnzd_nodes(pe) * 189) * 1e-6; /* EIE Table II, um2 */
+    return ((double)pe * 638024 + (double)lnzd_nodes(pe) * 189) * 1e-6; /* EIE, area table, um2 */
 }
 
 static void put_energy(lac_result *result, const lac_params *params)
@@ -331,9 +331,6 @@ static void put_counts(lac_result *result, const lac_eie_csc *csc, const lac_eie
     lac_result_count(result, "entries", csc->entries);
     lac_result_count(result, "acts", sum->acts);
     lac_result_count(result, "macs", sum->macs);
-    lac_result_count(result, "pad", sum->pad);
-    lac_result_count(result, "empty_col", sum->empty_col);
-    lac_result_count(result, "idle", idle);
     lac_result_count(result, "blocked", sum->blocked);
     lac_result_count(result, "spm_reads", sum->spm_reads);
     lac_result_count(result, "ptr_reads", sum->acts * pe);
@@ -345,7 +342,7 @@ static void put_counts(lac_result *result, const lac_eie_csc *csc, const lac_eie
     lac_result_count(result, "over_capacity",
                      over_capacity(csc, params, fullest, sum->groups / problem->products));
     lac_result_count(result, "linear_codebook", problem->requantised);
-    /* In PE-cycles: they and `macs` fill pe * cycles. */
+    /* Counters too; in PE-cycles: they and `macs` fill pe * cycles. */
     lac_result_stall(result, "pad", sum->pad);
     lac_result_stall(result, "empty_col", sum->empty_col);
     lac_result_stall(result, "idle", idle);

@@ -13,7 +13,7 @@ lac_status lac_eie_reproduce(const lac_params *params, const char *data_dir,
                              void (*row)(void *context, const struct lac_reproduced *row),
                              void *context, lac_error *err);
 
-/* Of `pe` PEs and their LNZD nodes, 45 nm (EIE Table II, from memory). */
+/* Of `pe` PEs and their LNZD nodes, 45 nm (EIE's table of one PE, from memory). */
 double lac_eie_power_mw(int64_t pe);
 double lac_eie_area_mm2(int64_t pe);
 

@@ -65,7 +65,7 @@ void lac_count_columns(int64_t *count, const lac_tensor *tensor, int64_t first, 
                        int64_t rows, int64_t cols)
 {
     strips s = {count, tensor, first, step, rows, cols};
-    lac_parallel_for((cols + STRIP - 1) / STRIP, 1, count_strips, &s);
+    lac_parallel_for((cols + STRIP - 1) / STRIP, 1 + (1 << 18) / (rows * STRIP), count_strips, &s);
 }
 
 LAC_CLONES static int64_t nonzeros8(const uint8_t *data, int64_t count)

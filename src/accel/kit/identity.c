@@ -132,8 +132,8 @@ static lac_status check_line(reader *r, const char *line)
     if (less ? left <= right : more ? left >= right : left == right)
         return LAC_OK;
     return lac_fail(r->err, LAC_ERROR_INTERNAL,
-                    "identity '%.*s' does not hold: %" PRId64 " and %" PRId64,
-                    (int)(r->end - line), line, left, right);
+                    "identity '%.*s' does not hold: %" PRId64 " and %" PRId64, (int)(r->end - line),
+                    line, left, right);
 }
 
 /* "word: ..." holds for results that have the counter `word`: false when it is not there. */

@@ -17,10 +17,10 @@ typedef struct head {
     int64_t tokens, dim, segment;
     lac_sta_scale scale;
     int32_t *out;
-    int64_t *nonzero;   /* per chunk of ROWS: sum over keys of nnz(P[:, j]) * nnz(V[j, :]) */
-    double *error;      /* per chunk: largest |p/256 - softmax|; NULL: not wanted */
+    int64_t *nonzero;     /* per chunk of ROWS: sum over keys of nnz(P[:, j]) * nnz(V[j, :]) */
+    double *error;        /* per chunk: largest |p/256 - softmax|; NULL: not wanted */
     const int64_t *nnz_v; /* of every key */
-    char *room;         /* per chunk */
+    char *room;           /* per chunk */
     size_t room_bytes;
 } head;
 
@@ -175,8 +175,7 @@ lac_status lac_sta_simulate_attention(lac_sta_job *job, const lac_layer *layer, 
     int64_t heads = lac_layer_dim_get(layer, "heads"), tokens = lac_layer_dim_get(layer, "tokens");
     int64_t dim = lac_layer_dim_get(layer, "dim"), batch = lac_layer_dim_get(layer, "batch");
     for (int64_t i = 0; i < batch; i++)
-        LAC_TRY(
-            lac_sta_schedule_attention(&job->machine, heads, tokens, dim, &job->events, err));
+        LAC_TRY(lac_sta_schedule_attention(&job->machine, heads, tokens, dim, &job->events, err));
     if (job->options->schedule_only)
         return LAC_OK;
     for (int role = LAC_ROLE_QUERY; role <= LAC_ROLE_VALUE; role++)

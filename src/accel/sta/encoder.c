@@ -1,5 +1,5 @@
-/* Whole encoder layers (dossier 2.5, 4.7): every matrix from its packed image, attention through the
- * softmax unit, layer norm and GELU on chip. */
+/* Whole encoder layers (dossier 2.5, 4.7): every matrix from its packed image, attention through
+ * the softmax unit, layer norm and GELU on chip. */
 #include "accel/sta/sta.h"
 
 #include <stdio.h>
@@ -27,8 +27,8 @@ static lac_status multiply(encoder *e, int op, const lac_tensor *a, lac_error *e
     const lac_encoder *s = &e->shape;
     const int8_t *w = e->weights + s->first[op];
     lac_sta_weights image;
-    lac_tensor matrix = lac_tensor_view(LAC_I8, 2, (int64_t[]){s->rows[op], s->cols[op]},
-                                        (void *)(uintptr_t)w);
+    lac_tensor matrix =
+        lac_tensor_view(LAC_I8, 2, (int64_t[]){s->rows[op], s->cols[op]}, (void *)(uintptr_t)w);
     e->job->nnz_w += lac_count_nonzeros(&matrix);
     LAC_TRY(lac_sta_effectual(a, s->tokens, &matrix, s->rows[op], s->cols[op], &e->job->effectual,
                               err));
@@ -70,8 +70,7 @@ static lac_status linear_norm(encoder *e, int op, int c, const lac_tensor *a,
     int16_t *sum = u->data;
     int8_t *out = y->data;
     for (int64_t i = 0; i < lac_tensor_count(u); i++) {
-        int64_t part =
-            lac_sta_round_shift((int64_t)e->sums[i] * scale.multiplier, scale.shift);
+        int64_t part = lac_sta_round_shift((int64_t)e->sums[i] * scale.multiplier, scale.shift);
         part = lac_sta_saturate(part, INT16_MIN, INT16_MAX);
         sum[i] = (int16_t)lac_sta_saturate(part + x[i] * 8, INT16_MIN, INT16_MAX);
     }
@@ -93,8 +92,8 @@ static lac_status heads(encoder *e, lac_error *err)
                              scale, e->sums, err));
         for (int64_t t = 0; t < e->shape.tokens; t++)
             for (int64_t i = 0; i < d; i++)
-                o[t * dim + h * d + i] = (int8_t)lac_sta_saturate(
-                    lac_sta_round_shift(e->sums[t * d + i], 8), -127, 127);
+                o[t * dim + h * d + i] =
+                    (int8_t)lac_sta_saturate(lac_sta_round_shift(e->sums[t * d + i], 8), -127, 127);
     }
     return LAC_OK;
 }
@@ -127,8 +126,8 @@ static lac_status all_layers(encoder *e, const lac_layer *layer, lac_error *err)
     LAC_TRY(lac_tensor_copy(&x, &layer->operand[LAC_ROLE_QUERY].tensor, err));
     lac_status status = LAC_OK;
     for (int64_t i = 0; i < s->layers && status == LAC_OK; i++) {
-        e->weights = (const int8_t *)layer->operand[LAC_ROLE_WEIGHTS].tensor.data +
-                     i * s->layer_elements;
+        e->weights =
+            (const int8_t *)layer->operand[LAC_ROLE_WEIGHTS].tensor.data + i * s->layer_elements;
         status = one_layer(e, &x, err);
         memcpy(x.data, e->tensor[T_X2].data, lac_tensor_bytes(&x));
     }
@@ -161,8 +160,8 @@ static lac_status compute(lac_sta_job *job, const lac_layer *layer, lac_error *e
 {
     encoder e = {.job = job, .shape = lac_encoder_of(layer)};
     LAC_TRY(lac_operand_need(layer, LAC_ROLE_QUERY, e.shape.tokens * e.shape.dim, err));
-    LAC_TRY(lac_operand_need(layer, LAC_ROLE_WEIGHTS, e.shape.layers * e.shape.layer_elements,
-                             err));
+    LAC_TRY(
+        lac_operand_need(layer, LAC_ROLE_WEIGHTS, e.shape.layers * e.shape.layer_elements, err));
     if (layer->operand[LAC_ROLE_QUERY].tensor.dtype != LAC_I8 ||
         layer->operand[LAC_ROLE_WEIGHTS].tensor.dtype != LAC_I8)
         return lac_fail(err, LAC_ERROR_INPUT, "an encoder's operands are int8");
@@ -179,8 +178,8 @@ static lac_status compute(lac_sta_job *job, const lac_layer *layer, lac_error *e
 lac_status lac_sta_simulate_encoder(lac_sta_job *job, const lac_layer *layer, lac_error *err)
 {
     lac_encoder s = lac_encoder_of(layer);
-    lac_sta_encoder shape = {.tokens = s.tokens, .dim = s.dim, .heads = s.heads, .ffn = s.ffn,
-                             .layers = s.layers};
+    lac_sta_encoder shape = {
+        .tokens = s.tokens, .dim = s.dim, .heads = s.heads, .ffn = s.ffn, .layers = s.layers};
     const char *mix = job->mix[0] ? job->mix : layer->text[0];
     LAC_TRY(lac_encoder_patterns(layer, mix, shape.n, shape.m, err));
     for (int op = 0; op < LAC_ENCODER_OPS; op++)

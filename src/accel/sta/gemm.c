@@ -166,8 +166,7 @@ lac_status lac_sta_simulate_conv(lac_sta_job *job, const lac_layer *layer, lac_e
     }
     int n = sparse ? w->n : 1, m = sparse ? w->m : 1;
     int64_t k = g.r * g.s * padded;
-    lac_status status =
-        lac_sta_schedule_gemm(&job->machine, rows, g.k, k, n, m, &job->events, err);
+    lac_status status = lac_sta_schedule_gemm(&job->machine, rows, g.k, k, n, m, &job->events, err);
     if (status != LAC_OK || !given) {
         lac_free(matrix);
         return status;
@@ -186,7 +185,6 @@ lac_status lac_sta_simulate_conv(lac_sta_job *job, const lac_layer *layer, lac_e
     lac_free(gathered);
     lac_free(matrix);
     LAC_TRY(status);
-    return job->options->schedule_only
-               ? LAC_OK
-               : lac_result_compare(job->result, layer, job->options, err);
+    return job->options->schedule_only ? LAC_OK
+                                       : lac_result_compare(job->result, layer, job->options, err);
 }

@@ -80,10 +80,11 @@ lac_status lac_sta_reproduce(const lac_params *params, const char *data_dir,
         LAC_TRY(layer_cycles(&machine, patterns[i][0], patterns[i][1], &sparse, err));
         snprintf(name, sizeof name, "BERT-base layer, 128 tokens, %d:%d over 1:1", patterns[i][0],
                  patterns[i][1]);
-        row(context, &(struct lac_reproduced){
-                         "model", name, "speedup", NAN,
-                         (double)dense.cycles / (double)sparse.cycles, "derived",
-                         "the model's own shape, all parameters assumed; STA publishes no such row"});
+        row(context,
+            &(struct lac_reproduced){
+                "model", name, "speedup", NAN, (double)dense.cycles / (double)sparse.cycles,
+                "derived",
+                "the model's own shape, all parameters assumed; STA publishes no such row"});
     }
     row(context,
         &(struct lac_reproduced){"model", "BERT-base layer, 128 tokens, 1:1", "time_ms", NAN,

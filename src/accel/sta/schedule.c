@@ -30,8 +30,7 @@ lac_sta_tile lac_sta_tile_make(const lac_sta_machine *machine, int n, int m, int
     t.select = t.weight_free = last + n;
     t.activation_free = last;
     if (weights)
-        t.bytes = t.steps *
-                  lac_sta_step_bytes(n, m, machine->cols, machine->lanes, machine->index);
+        t.bytes = t.steps * lac_sta_step_bytes(n, m, machine->cols, machine->lanes, machine->index);
     return t;
 }
 
@@ -70,8 +69,7 @@ int64_t lac_sta_issue(lac_sta_run *run, const lac_sta_tile *tile, int64_t dep, i
 
 int64_t lac_sta_read(lac_sta_run *run, int64_t bytes, int64_t condition)
 {
-    run->channel =
-        max(run->channel, condition) + ceil_div(bytes, run->machine->read_bytes);
+    run->channel = max(run->channel, condition) + ceil_div(bytes, run->machine->read_bytes);
     return run->channel + run->machine->latency;
 }
 

@@ -7,13 +7,13 @@
 
 /* The parameters of dossier 4.1. */
 typedef struct lac_sta_machine {
-    int64_t rows, cols, lanes; /* R, C, L */
-    int64_t m_max, fetch_bytes, output_stages; /* MMAX, PA, Q */
-    int64_t softmax_statistics, reciprocal, softmax_normalise; /* SM1, RCP, SM2 */
+    int64_t rows, cols, lanes;                                      /* R, C, L */
+    int64_t m_max, fetch_bytes, output_stages;                      /* MMAX, PA, Q */
+    int64_t softmax_statistics, reciprocal, softmax_normalise;      /* SM1, RCP, SM2 */
     int64_t norm_statistics, norm_root, norm_normalise, norm_lanes; /* LN1, LNR, LN2, VL */
-    int64_t read_bytes, write_bytes, latency; /* rd, wr, lat */
-    int64_t weight_slot, activation_bytes; /* wslot, act */
-    bool index; /* enc=index */
+    int64_t read_bytes, write_bytes, latency;                       /* rd, wr, lat */
+    int64_t weight_slot, activation_bytes;                          /* wslot, act */
+    bool index;                                                     /* enc=index */
 } lac_sta_machine;
 
 /* One operation's tiles: N:M (1:1 is dense) over a reduction of length k. */
@@ -21,7 +21,7 @@ typedef struct lac_sta_tile {
     int n, m;
     bool sparse;
     int64_t k, steps, fetches, phase; /* S, G, P */
-    int64_t length; /* SP = S * P */
+    int64_t length;                   /* SP = S * P */
     int64_t off, select, weight_free, activation_free;
     int64_t bytes; /* of its weights, 0 for dense-dense */
 } lac_sta_tile;
@@ -47,9 +47,8 @@ lac_status lac_sta_schedule_gemm(const lac_sta_machine *machine, int64_t m, int6
 lac_status lac_sta_gemm_block(const lac_sta_machine *machine, int64_t k, int64_t *rows,
                               lac_error *err);
 
-lac_status lac_sta_schedule_attention(const lac_sta_machine *machine, int64_t heads,
-                                      int64_t tokens, int64_t dim, lac_sta_events *events,
-                                      lac_error *err);
+lac_status lac_sta_schedule_attention(const lac_sta_machine *machine, int64_t heads, int64_t tokens,
+                                      int64_t dim, lac_sta_events *events, lac_error *err);
 
 /* Operations of an encoder layer: q, k, v, o, f1, f2. */
 typedef struct lac_sta_encoder {
@@ -72,9 +71,9 @@ typedef struct lac_sta_run {
     int64_t end;               /* is + SP of the last tile */
     bool begun;
     lac_sta_tile last;
-    int64_t channel;         /* free from */
-    int64_t weight_tiles;    /* requested so far */
-    int64_t slot_free[2];    /* of the last tile that used the slot */
+    int64_t channel;      /* free from */
+    int64_t weight_tiles; /* requested so far */
+    int64_t slot_free[2]; /* of the last tile that used the slot */
 } lac_sta_run;
 
 /* Issues a tile; returns the cycle from which its results can be used (dw). */
@@ -88,7 +87,8 @@ void lac_sta_weights_done(lac_sta_run *run);
 
 /* One head-and-row-tile item after another (dossier 4.6). `q_ready[rt]`, `k_ready`, `v_ready` are
  * dependencies inside an encoder (NULL, 0, 0 standalone); `mem_s[h]`, `mem_v[h]` the loads of a
- * standalone layer (NULL inside an encoder). out[rt] receives dw of the last V tile of (H-1, rt). */
+ * standalone layer (NULL inside an encoder). out[rt] receives dw of the last V tile of (H-1, rt).
+ */
 typedef struct lac_sta_heads {
     int64_t heads, tokens, dim;
     const int64_t *q_ready;

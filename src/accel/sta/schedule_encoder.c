@@ -51,8 +51,8 @@ static void score(pipeline *p, int64_t i)
         dep = max(dep, p->heads->q_ready[rt]);
     for (int64_t t = 0; t < p->key_tiles; t++)
         lac_sta_issue(p->run, &p->score, dep, mem);
-    int64_t start = p->run->accumulate + 1 + machine->output_stages +
-                    machine->softmax_statistics + machine->reciprocal;
+    int64_t start = p->run->accumulate + 1 + machine->output_stages + machine->softmax_statistics +
+                    machine->reciprocal;
     if (i >= 1)
         start = max(start, p->softmax_end[(i - 1) % 3]);
     if (i >= 2)
@@ -93,9 +93,8 @@ void lac_sta_attention_phase(lac_sta_run *run, const lac_sta_heads *heads)
     value(&p, items - 1);
 }
 
-lac_status lac_sta_schedule_attention(const lac_sta_machine *machine, int64_t heads,
-                                      int64_t tokens, int64_t dim, lac_sta_events *events,
-                                      lac_error *err)
+lac_status lac_sta_schedule_attention(const lac_sta_machine *machine, int64_t heads, int64_t tokens,
+                                      int64_t dim, lac_sta_events *events, lac_error *err)
 {
     LAC_TRY(lac_sta_fits(machine, &(lac_sta_tile){0}, err));
     LAC_TRY(lac_sta_attention_fits(machine, heads, tokens, dim, err));
@@ -104,11 +103,11 @@ lac_status lac_sta_schedule_attention(const lac_sta_machine *machine, int64_t he
     if (!memory)
         return LAC_ERROR_MEMORY;
     lac_sta_run run = {.machine = machine, .events = events};
-    lac_sta_heads phase = {heads, tokens, dim, NULL, 0, 0, memory, memory + heads,
-                           memory + 2 * heads};
+    lac_sta_heads phase = {
+        heads, tokens, dim, NULL, 0, 0, memory, memory + heads, memory + 2 * heads};
     for (int64_t h = 0; h < heads; h++) {
-        lac_sta_read(&run, tokens * dim, 0);                       /* K */
-        memory[h] = lac_sta_read(&run, tokens * dim, 0);           /* Q, after K */
+        lac_sta_read(&run, tokens * dim, 0);                     /* K */
+        memory[h] = lac_sta_read(&run, tokens * dim, 0);         /* Q, after K */
         memory[heads + h] = lac_sta_read(&run, tokens * dim, 0); /* V */
     }
     lac_sta_attention_phase(&run, &phase);
@@ -170,9 +169,8 @@ static void layer_norm(encoder *e, int64_t first, int64_t end, const int64_t *ac
     const lac_sta_machine *machine = e->run.machine;
     int64_t segments = ceil_div(e->shape->dim, machine->norm_lanes);
     for (int64_t rt = first; rt < end; rt++) {
-        int64_t start = max(e->norm_free, accumulated[rt] + machine->rows +
-                                              machine->output_stages + machine->norm_statistics +
-                                              machine->norm_root);
+        int64_t start = max(e->norm_free, accumulated[rt] + machine->rows + machine->output_stages +
+                                              machine->norm_statistics + machine->norm_root);
         e->norm_free = start + machine->rows * segments;
         e->norm[rt] = e->norm_free + machine->norm_normalise;
         e->latest = max(e->latest, e->norm[rt]);
@@ -225,8 +223,7 @@ lac_status lac_sta_ffn_block(const lac_sta_machine *machine, const lac_sta_encod
 {
     int64_t padded = ceil_div(s->tokens, machine->rows) * machine->rows;
     int64_t left = machine->activation_bytes - padded * s->dim;
-    int64_t fit = left < 0 ? 0
-                           : machine->rows * (left / (machine->rows * (s->ffn + 2 * s->dim)));
+    int64_t fit = left < 0 ? 0 : machine->rows * (left / (machine->rows * (s->ffn + 2 * s->dim)));
     *tokens = padded < fit ? padded : fit;
     if (*tokens < machine->rows)
         return lac_fail(err, LAC_ERROR_INPUT,
@@ -242,8 +239,8 @@ lac_status lac_sta_schedule_encoder(const lac_sta_machine *machine, const lac_st
     encoder e = {.run = {.machine = machine, .events = events}, .shape = s};
     int64_t block, before = 0;
     for (int op = Q; op <= F2; op++) {
-        e.tile[op] = lac_sta_tile_make(machine, s->n[op], s->m[op], op == F2 ? s->ffn : s->dim,
-                                       true);
+        e.tile[op] =
+            lac_sta_tile_make(machine, s->n[op], s->m[op], op == F2 ? s->ffn : s->dim, true);
         LAC_TRY(lac_sta_fits(machine, &e.tile[op], err));
     }
     LAC_TRY(lac_sta_attention_fits(machine, s->heads, s->tokens, s->dim / s->heads, err));

@@ -118,7 +118,8 @@ static bool attention_runs(const lac_layer *layer, char *why, size_t why_size)
     const lac_tensor *mask = &layer->operand[LAC_ROLE_MASK].tensor;
     const uint8_t *kept = mask->data;
     if (lac_layer_dim_get(layer, "kv_tokens") != lac_layer_dim_get(layer, "tokens")) {
-        snprintf(why, why_size, "queries and keys differ in number: the engine has one token count");
+        snprintf(why, why_size,
+                 "queries and keys differ in number: the engine has one token count");
         return false;
     }
     if (layer->text[0][0]) {
@@ -153,13 +154,14 @@ static bool supports(const lac_layer *layer, const lac_params *params, char *why
         return false;
     }
     if (w->m > lac_params_int(params, "MMAX") || w->n > w->m) {
-        snprintf(why, why_size, "pattern %d:%d: the selectors take 1 <= N <= M <= MMAX = %lld", w->n,
-                 w->m, (long long)lac_params_int(params, "MMAX"));
+        snprintf(why, why_size, "pattern %d:%d: the selectors take 1 <= N <= M <= MMAX = %lld",
+                 w->n, w->m, (long long)lac_params_int(params, "MMAX"));
         return false;
     }
     if (!has_dtype(layer, LAC_ROLE_WEIGHTS, LAC_BIT(LAC_I8)) ||
         !has_dtype(layer, LAC_ROLE_ACTIVATIONS, LAC_BIT(LAC_I8) | LAC_BIT(LAC_U8))) {
-        snprintf(why, why_size, "the engine multiplies int8 weights with int8 or uint8 activations");
+        snprintf(why, why_size,
+                 "the engine multiplies int8 weights with int8 or uint8 activations");
         return false;
     }
     return true;
@@ -276,17 +278,17 @@ const lac_accel lac_accel_sta = {
     .title = "STA: sparse transformer accelerator for N:M weights",
     .source = "C. Fang, A. Zhou, Z. Wang, IEEE TVLSI 30(11):1573-1586, 2022, arXiv 2208.06118 "
               "(abstract); C. Fang et al., ISCAS 2022, 2670-2674 (abstract)",
-    .card = "Published: N:M weights, only weights sparse, one engine for sparse-dense and "
-            "dense-dense products, softmax on chip. Assumed: array size, widths, buffers, pipeline "
-            "depths, clock, number formats, memory. Modelled to the cycle: window fetch, selection, "
-            "drain, softmax and layer-norm units, double-buffered weights, one read channel. Left "
-            "out: bank conflicts, DRAM pages, refresh. Weights that break their N:M promise run "
-            "dense.",
+    .card =
+        "Published: N:M weights, only weights sparse, one engine for sparse-dense and "
+        "dense-dense products, softmax on chip. Assumed: array size, widths, buffers, pipeline "
+        "depths, clock, number formats, memory. Modelled to the cycle: window fetch, selection, "
+        "drain, softmax and layer-norm units, double-buffered weights, one read channel. Left "
+        "out: bank conflicts, DRAM pages, refresh. Weights that break their N:M promise run "
+        "dense.",
     .params = lac_sta_params,
     .clock_mhz = clock_mhz,
-    .identity =
-        "mac_cycles + window_stall + drain_stall + dep_stall + load_stall + tail = cycles\n"
-        "ph_tail: ph_qkv + ph_attention + ph_proj + ph_ffn1 + ph_ffn2 + ph_tail = cycles",
+    .identity = "mac_cycles + window_stall + drain_stall + dep_stall + load_stall + tail = cycles\n"
+                "ph_tail: ph_qkv + ph_attention + ph_proj + ph_ffn1 + ph_ffn2 + ph_tail = cycles",
     .supports = supports,
     .simulate = simulate,
     .reproduce = lac_sta_reproduce,

@@ -22,6 +22,7 @@ typedef struct lac_sta_job {
 
 lac_sta_machine lac_sta_machine_of(const lac_params *params);
 extern const lac_param lac_sta_params[];
+extern const lac_accel lac_accel_sta;
 
 /* The image of a weight matrix [rows][k] in the array's own C and L. Release it. */
 typedef struct lac_sta_weights {

@@ -60,8 +60,8 @@ static double formula(const lac_layer *layer, const char *dataflow, int rows, in
 }
 
 static lac_status formula_rows(const lac_params *params,
-                               void (*row)(void *context, const lac_reproduced *row),
-                               void *context, lac_error *err)
+                               void (*row)(void *context, const lac_reproduced *row), void *context,
+                               lac_error *err)
 {
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         for (size_t d = 0; d < 3; d++)

@@ -227,9 +227,7 @@ lac_status systolic_schedule(const systolic_array *array, const systolic_shape *
     bool os = array->dataflow == SYSTOLIC_OS;
     f.row_dim = os ? shape->m : shape->k;
     f.col_dim = array->dataflow == SYSTOLIC_IS ? shape->m : shape->n;
-    f.t = os                                ? shape->k
-          : array->dataflow == SYSTOLIC_IS ? shape->n
-                                            : shape->m;
+    f.t = os ? shape->k : array->dataflow == SYSTOLIC_IS ? shape->n : shape->m;
     f.rf = ceil_div(f.row_dim, array->rows);
     f.cf = ceil_div(f.col_dim, array->cols);
     if (too_large(&f))
@@ -241,19 +239,19 @@ lac_status systolic_schedule(const systolic_array *array, const systolic_shape *
     int64_t mk = shape->m * shape->k * g, nk = shape->n * shape->k * g;
     int64_t mn = shape->m * shape->n * g;
     bytes b = group_bytes(&f);
-    *counts = (systolic_counts){.folds = folds * g,
-                                .cycles_ideal =
-                                    array->pipelined ? pipelined_total(&f) : serial_total(&f),
-                                .ifmap_reads = array->dataflow == SYSTOLIC_IS ? mk : mk * f.cf,
-                                .filter_reads = os                                ? nk * f.rf
-                                                : array->dataflow == SYSTOLIC_IS ? nk * f.cf
-                                                                                  : nk,
-                                .psum_writes = os ? mn : mn * f.rf,
-                                .psum_reads = os ? 0 : mn * (f.rf - 1),
-                                .dram_ifmap = b.i * g,
-                                .dram_filter = b.w * g,
-                                .dram_psum = b.pr * g,
-                                .dram_out = b.wr * g};
+    *counts =
+        (systolic_counts){.folds = folds * g,
+                          .cycles_ideal = array->pipelined ? pipelined_total(&f) : serial_total(&f),
+                          .ifmap_reads = array->dataflow == SYSTOLIC_IS ? mk : mk * f.cf,
+                          .filter_reads = os                               ? nk * f.rf
+                                          : array->dataflow == SYSTOLIC_IS ? nk * f.cf
+                                                                           : nk,
+                          .psum_writes = os ? mn : mn * f.rf,
+                          .psum_reads = os ? 0 : mn * (f.rf - 1),
+                          .dram_ifmap = b.i * g,
+                          .dram_filter = b.w * g,
+                          .dram_psum = b.pr * g,
+                          .dram_out = b.wr * g};
     if (!array->dram)
         return LAC_OK;
     if (counts->folds > INT64_C(1000000000))

@@ -224,14 +224,14 @@ static void charge(const systolic_array *array, const systolic_counts *c, int64_
                       LAC_SOURCE_MAC);
     if (gated)
         lac_result_energy(result, "gated mac", (double)gated * LAC_PJ_GATED_MAC, LAC_SOURCE_GATED);
-    lac_result_energy(
-        result, "sram ifmap",
-        (double)c->ifmap_reads * lac_sram_pj_per_byte(lac_params_real(params, "ifmap_kb")),
-        LAC_SOURCE_SRAM);
-    lac_result_energy(
-        result, "sram filter",
-        (double)c->filter_reads * lac_sram_pj_per_byte(lac_params_real(params, "filter_kb")),
-        LAC_SOURCE_SRAM);
+    lac_result_energy(result, "sram ifmap",
+                      (double)c->ifmap_reads *
+                          lac_sram_pj_per_byte(lac_params_real(params, "ifmap_kb")),
+                      LAC_SOURCE_SRAM);
+    lac_result_energy(result, "sram filter",
+                      (double)c->filter_reads *
+                          lac_sram_pj_per_byte(lac_params_real(params, "filter_kb")),
+                      LAC_SOURCE_SRAM);
     lac_result_energy(result, "sram ofmap",
                       (double)sum_bytes * lac_sram_pj_per_byte(lac_params_real(params, "ofmap_kb")),
                       LAC_SOURCE_SRAM);

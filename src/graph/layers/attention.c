@@ -1,7 +1,8 @@
 /* attention: per head S = Q K^T, P = softmax(S) in fixed point, O = P V. `dim` is that of one head.
  * P is uint8, min(255, (p + 8) >> 4) of the 12-bit softmax, so 256 stands for 1; the output is
- * int32 [batch][heads][tokens][dim]. Masked positions (role mask, [batch][heads][tokens][kv_tokens],
- * 1 = kept) have P = 0. As matrix products: two per head, S then O, heads ascending. */
+ * int32 [batch][heads][tokens][dim]. Masked positions (role mask,
+ * [batch][heads][tokens][kv_tokens], 1 = kept) have P = 0. As matrix products: two per head, S then
+ * O, heads ascending. */
 #include "graph/layer_tools.h"
 #include "graph/softmax.h"
 
@@ -53,14 +54,13 @@ static lac_status need(const lac_layer *layer, lac_error *err)
     const lac_tensor *mask = &layer->operand[LAC_ROLE_MASK].tensor;
     for (int role = LAC_ROLE_QUERY; role <= LAC_ROLE_VALUE; role++) {
         if (layer->operand[role].transposed)
-            return lac_fail(err, LAC_ERROR_INPUT,
-                            "%s: attention operands have no transposed order", layer->name);
+            return lac_fail(err, LAC_ERROR_INPUT, "%s: attention operands have no transposed order",
+                            layer->name);
         LAC_TRY(lac_operand_need(layer, (lac_role)role,
                                  all_heads(layer) * tokens_of(layer, role) * d[DIM], err));
     }
-    if (mask->data &&
-        ((mask->dtype != LAC_BOOL && mask->dtype != LAC_U8) ||
-         lac_tensor_count(mask) != all_heads(layer) * d[TOKENS] * d[KV_TOKENS]))
+    if (mask->data && ((mask->dtype != LAC_BOOL && mask->dtype != LAC_U8) ||
+                       lac_tensor_count(mask) != all_heads(layer) * d[TOKENS] * d[KV_TOKENS]))
         return lac_fail(err, LAC_ERROR_INPUT,
                         "%s: the mask is not bool or uint8 [batch][heads][tokens][kv_tokens]",
                         layer->name);
@@ -98,8 +98,8 @@ static lac_status probabilities(const lac_layer *layer, int64_t head, uint8_t *p
                                     head * rows * d[DIM], &layer->operand[LAC_ROLE_KEY].tensor,
                                     head * columns * d[DIM], rows, columns, d[DIM], err);
     for (int64_t i = 0; i < rows && status == LAC_OK; i++) {
-        lac_softmax_row(fine, score + i * columns,
-                        kept ? kept + (head * rows + i) * columns : NULL, columns, multiplier);
+        lac_softmax_row(fine, score + i * columns, kept ? kept + (head * rows + i) * columns : NULL,
+                        columns, multiplier);
         for (int64_t j = 0; j < columns; j++) {
             int rounded = (fine[j] + 8) >> 4;
             p[i * columns + j] = (uint8_t)(rounded > 255 ? 255 : rounded);
@@ -151,9 +151,8 @@ static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target,
     const int64_t *d = layer->dim;
     lac_layer same;
     if (lac_layer_is_bare(layer))
-        return index % 2 == 0
-                   ? lac_gemm_layer(target, layer, d[TOKENS], d[KV_TOKENS], d[DIM], err)
-                   : lac_gemm_layer(target, layer, d[TOKENS], d[DIM], d[KV_TOKENS], err);
+        return index % 2 == 0 ? lac_gemm_layer(target, layer, d[TOKENS], d[KV_TOKENS], d[DIM], err)
+                              : lac_gemm_layer(target, layer, d[TOKENS], d[DIM], d[KV_TOKENS], err);
     LAC_TRY(need(layer, err));
     LAC_TRY(lac_layer_plain(layer, &same, err));
     memset(target, 0, sizeof *target);
@@ -180,10 +179,9 @@ static lac_status reference(const lac_layer *layer, lac_tensor *output, lac_erro
         memset(&product, 0, sizeof product);
         status = gemm_plain(&same, 2 * head + 1, &product, err);
         if (status == LAC_OK)
-            status = lac_gemm_reference(y + head * size,
-                                        &product.operand[LAC_ROLE_ACTIVATIONS].tensor, 0,
-                                        &product.operand[LAC_ROLE_WEIGHTS].tensor, 0, d[TOKENS],
-                                        d[DIM], d[KV_TOKENS], err);
+            status = lac_gemm_reference(
+                y + head * size, &product.operand[LAC_ROLE_ACTIVATIONS].tensor, 0,
+                &product.operand[LAC_ROLE_WEIGHTS].tensor, 0, d[TOKENS], d[DIM], d[KV_TOKENS], err);
         lac_layer_release(&product);
     }
     lac_layer_release(&same);

@@ -1,6 +1,7 @@
-/* conv: Y[b][k][y][x] = sum over c, r, s of A[b][c][y*stride+r*dilation-pad][..] W[k][c/groups][r][s];
- * what lies outside the input is 0. The reference runs over taps, each a strided row of products;
- * as matrix products it is one gemm per group over the im2col rows (b, y, x), K = (channel, r, s). */
+/* conv: Y[b][k][y][x] = sum over c, r, s of A[b][c][y*stride+r*dilation-pad][..]
+ * W[k][c/groups][r][s]; what lies outside the input is 0. The reference runs over taps, each a
+ * strided row of products; as matrix products it is one gemm per group over the im2col rows (b, y,
+ * x), K = (channel, r, s). */
 #include "graph/layer_conv.h"
 #include "graph/layer_tools.h"
 
@@ -78,8 +79,8 @@ static lac_status check(const lac_layer *layer, lac_error *err)
                         g.h + g.pad_top + g.pad_bottom, g.w + g.pad_left + g.pad_right);
     LAC_TRY(lac_shape_count(4, (int64_t[]){g.batch, g.c, g.h, g.w}, &count, err));
     /* multiply-accumulates; also bounds the im2col matrix and the output */
-    return lac_shape_count(
-        7, (int64_t[]){g.batch, g.out_h, g.out_w, g.k, g.c_group, g.r, g.s}, &count, err);
+    return lac_shape_count(7, (int64_t[]){g.batch, g.out_h, g.out_w, g.k, g.c_group, g.r, g.s},
+                           &count, err);
 }
 
 static lac_status generate(lac_layer *layer, lac_error *err)
@@ -210,8 +211,7 @@ static lac_status sum_up(const lac_layer *layer, lac_tensor *output, lac_error *
     int64_t chunk = lac_is_small(a, w) ? 16384 : a->dtype == w->dtype ? 1 : 128;
     int16_t *wide_a = lac_alloc_raw((size_t)n_a, sizeof *wide_a, err);
     int16_t *wide_w = wide_a ? lac_alloc_raw((size_t)n_w, sizeof *wide_w, err) : NULL;
-    int64_t *wide =
-        wide_w ? lac_alloc((size_t)lac_tensor_count(output), sizeof *wide, err) : NULL;
+    int64_t *wide = wide_w ? lac_alloc((size_t)lac_tensor_count(output), sizeof *wide, err) : NULL;
     bool *overflow = wide ? lac_alloc((size_t)planes, sizeof *overflow, err) : NULL;
     lac_status status = overflow ? LAC_OK : LAC_ERROR_MEMORY;
     if (overflow) {
@@ -221,8 +221,9 @@ static lac_status sum_up(const lac_layer *layer, lac_tensor *output, lac_error *
         lac_parallel_for(planes, 1, output_planes, &job);
         for (int64_t i = 0; i < planes && status == LAC_OK; i++)
             if (overflow[i])
-                status = lac_fail(err, LAC_ERROR_INPUT, "%s: a sum of output %" PRId64
-                                  " leaves int32", layer->name, i % g.k);
+                status =
+                    lac_fail(err, LAC_ERROR_INPUT, "%s: a sum of output %" PRId64 " leaves int32",
+                             layer->name, i % g.k);
     }
     lac_free(overflow);
     lac_free(wide);
@@ -237,8 +238,8 @@ static lac_status reference(const lac_layer *layer, lac_tensor *output, lac_erro
     lac_layer same;
     LAC_TRY(need(layer, err));
     LAC_TRY(lac_layer_plain(layer, &same, err));
-    lac_status status = lac_tensor_make(output, LAC_I32, 4,
-                                        (int64_t[]){g.batch, g.k, g.out_h, g.out_w}, err);
+    lac_status status =
+        lac_tensor_make(output, LAC_I32, 4, (int64_t[]){g.batch, g.k, g.out_h, g.out_w}, err);
     if (status == LAC_OK) {
         status = sum_up(&same, output, err);
         if (status == LAC_OK && layer->channels_last) {
@@ -270,7 +271,7 @@ typedef struct columns {
     int64_t group;
     const char *in;
     char *out;
-    size_t size; /* of an element */
+    size_t size;                            /* of an element */
     int64_t step_c, step_w, step_h, step_b; /* elements between neighbours in the input */
 } columns;
 
@@ -347,7 +348,8 @@ static const char *const aliases[] = {"stride=stride_h,stride_w",
                                       "dilation=dilation_h,dilation_w", NULL};
 
 const lac_layer_kind lac_layer_conv = {
-    .row = LAC_ROW(lac_layer_kind, "conv", "convolution of [batch][c][h][w] with [k][c/groups][r][s]"),
+    .row =
+        LAC_ROW(lac_layer_kind, "conv", "convolution of [batch][c][h][w] with [k][c/groups][r][s]"),
     .dims = {{"c", -1, 1, INT32_MAX},
              {"h", -1, 1, INT32_MAX},
              {"w", -1, 1, INT32_MAX},

@@ -13,8 +13,8 @@ enum { TOKENS, DIM, HEADS, FFN, LAYERS };
 lac_encoder lac_encoder_of(const lac_layer *layer)
 {
     const int64_t *d = layer->dim;
-    lac_encoder e = {.tokens = d[TOKENS], .dim = d[DIM], .heads = d[HEADS], .ffn = d[FFN],
-                     .layers = d[LAYERS]};
+    lac_encoder e = {
+        .tokens = d[TOKENS], .dim = d[DIM], .heads = d[HEADS], .ffn = d[FFN], .layers = d[LAYERS]};
     for (int op = 0; op < LAC_ENCODER_OPS; op++) {
         e.rows[op] = op == LAC_ENCODER_F1 ? e.ffn : e.dim;
         e.cols[op] = op == LAC_ENCODER_F2 ? e.ffn : e.dim;

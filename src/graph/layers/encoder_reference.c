@@ -102,7 +102,8 @@ static void layer_norm(const int64_t *u, int64_t count, int8_t *y)
         n++;
     int64_t inverse = (INT64_C(65536) << n) / s;
     for (int64_t i = 0; i < count; i++) {
-        int64_t z = clamp(round_half_up((u[i] * count - s1) * inverse, n + 8), INT16_MIN, INT16_MAX);
+        int64_t z =
+            clamp(round_half_up((u[i] * count - s1) * inverse, n + 8), INT16_MIN, INT16_MAX);
         y[i] = (int8_t)clamp(round_half_up(z * 64, 9), -127, 127); /* gamma 1, beta 0 */
     }
 }
@@ -135,7 +136,8 @@ static lac_status room_make(room *r, const lac_encoder *e, lac_error *err)
 static lac_status multiply(const lac_encoder *e, const room *r, int op, const int8_t *a,
                            const int8_t *layer_weights, lac_error *err)
 {
-    lac_tensor x = lac_tensor_view(LAC_I8, 2, (int64_t[]){e->tokens, e->cols[op]}, (void *)(uintptr_t)a);
+    lac_tensor x =
+        lac_tensor_view(LAC_I8, 2, (int64_t[]){e->tokens, e->cols[op]}, (void *)(uintptr_t)a);
     lac_tensor w = lac_tensor_view(LAC_I8, 2, (int64_t[]){e->rows[op], e->cols[op]},
                                    (void *)(uintptr_t)(layer_weights + e->first[op]));
     return lac_gemm_reference(r->sums, &x, 0, &w, 0, e->tokens, e->rows[op], e->cols[op], err);

@@ -49,9 +49,9 @@ static lac_status reference_plain(const lac_layer *layer, lac_tensor *output, la
     int32_t *y = output->data;
     lac_status status = LAC_OK;
     for (int64_t b = 0; b < d[BATCH] && status == LAC_OK; b++)
-        status = lac_gemm_reference(y + b * d[M] * d[N], a, b * d[M] * d[K], w,
-                                    shares_weights(layer) ? 0 : b * d[N] * d[K], d[M], d[N], d[K],
-                                    err);
+        status =
+            lac_gemm_reference(y + b * d[M] * d[N], a, b * d[M] * d[K], w,
+                               shares_weights(layer) ? 0 : b * d[N] * d[K], d[M], d[N], d[K], err);
     if (status != LAC_OK)
         lac_tensor_release(output);
     return status;
@@ -85,9 +85,9 @@ static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target,
         int64_t first = weights && shares_weights(layer) ? 0 : index * rows * d[K];
         target->operand[role] = *operand;
         target->operand[role].packed = NULL;
-        target->operand[role].tensor =
-            operand->transposed ? lac_matrix_view(&operand->tensor, first, d[K], rows)
-                                : lac_matrix_view(&operand->tensor, first, rows, d[K]);
+        target->operand[role].tensor = operand->transposed
+                                           ? lac_matrix_view(&operand->tensor, first, d[K], rows)
+                                           : lac_matrix_view(&operand->tensor, first, rows, d[K]);
     }
     return LAC_OK;
 }

@@ -47,8 +47,8 @@ static lac_status need(const lac_layer *layer, lac_error *err)
         return lac_fail(err, LAC_ERROR_INPUT, "%s: weights are %s, recurrent weights %s",
                         layer->name, lac_dtype_name(w->tensor.dtype),
                         lac_dtype_name(u->tensor.dtype));
-    return lac_operand_need(layer, LAC_ROLE_ACTIVATIONS,
-                            d[STEPS] * d[BATCH] * (d[IN] + d[HIDDEN]), err);
+    return lac_operand_need(layer, LAC_ROLE_ACTIVATIONS, d[STEPS] * d[BATCH] * (d[IN] + d[HIDDEN]),
+                            err);
 }
 
 /* [W | U], row by row */
@@ -76,8 +76,8 @@ static lac_status reference(const lac_layer *layer, lac_tensor *output, lac_erro
     lac_tensor both;
     LAC_TRY(need(layer, err));
     LAC_TRY(side_by_side(layer, &both, err));
-    lac_status status = lac_tensor_make(output, LAC_I32, d[BATCH] == 1 ? 2 : 3,
-                                        d[BATCH] == 1 ? flat : shape, err);
+    lac_status status =
+        lac_tensor_make(output, LAC_I32, d[BATCH] == 1 ? 2 : 3, d[BATCH] == 1 ? flat : shape, err);
     if (status == LAC_OK) {
         status = lac_gemm_reference(output->data, &layer->operand[LAC_ROLE_ACTIVATIONS].tensor, 0,
                                     &both, 0, d[STEPS] * d[BATCH], rows, k, err);

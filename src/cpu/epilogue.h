@@ -1,0 +1,78 @@
+/* What follows the sums of a product: scale per output, bias, residual, activation, output type.
+ * Inlined into the kernels, so that it is compiled for their instruction set. */
+#ifndef LACUNA_CPU_EPILOGUE_H
+#define LACUNA_CPU_EPILOGUE_H
+
+#include "cpu/math.h"
+
+#include <math.h>
+
+typedef struct lac_epilogue {
+    int64_t n;              /* outputs; row stride of output and residual */
+    const float *scale;     /* [n] factor of the sums; NULL: 1 */
+    const int32_t *offset;  /* [n] taken off integer sums; NULL: 0 */
+    const float *bias;      /* [n] or NULL */
+    const float *residual;  /* [m][n] or NULL */
+    lac_activation activation;
+    float low, high;
+    void *output; /* [m][n] */
+    lac_dtype dtype;
+    float output_scale; /* of int8 and uint8 outputs */
+    int32_t output_zero;
+} lac_epilogue;
+
+/* round(x / scale) + zero as QuantizeLinear does: to nearest even, saturated to [low, high]. */
+static inline int32_t lac_quantise(float x, float scale, int32_t zero, int32_t low, int32_t high)
+{
+    float q = nearbyintf(x / scale) + (float)zero;
+    return q >= (float)high ? high : q > (float)low ? (int32_t)q : low; /* NaN becomes low */
+}
+
+/* The `count` outputs of row `row` from column `col` on; x is overwritten. */
+static inline __attribute__((always_inline)) void
+lac_epilogue_floats(const lac_epilogue *e, int64_t row, int64_t col, int count, float *x)
+{
+    int64_t at = row * e->n + col;
+    if (e->scale)
+        for (int j = 0; j < count; j++)
+            x[j] *= e->scale[col + j];
+    if (e->bias)
+        for (int j = 0; j < count; j++)
+            x[j] += e->bias[col + j];
+    if (e->residual)
+        for (int j = 0; j < count; j++)
+            x[j] += e->residual[at + j];
+    if (e->activation != LAC_ACT_NONE)
+        lac_activate(e->activation, e->low, e->high, count, x);
+    if (e->dtype == LAC_F32)
+        for (int j = 0; j < count; j++)
+            ((float *)e->output)[at + j] = x[j];
+    else if (e->dtype == LAC_U8)
+        for (int j = 0; j < count; j++)
+            ((uint8_t *)e->output)[at + j] =
+                (uint8_t)lac_quantise(x[j], e->output_scale, e->output_zero, 0, 255);
+    else
+        for (int j = 0; j < count; j++)
+            ((int8_t *)e->output)[at + j] =
+                (int8_t)lac_quantise(x[j], e->output_scale, e->output_zero, -128, 127);
+}
+
+/* The same for integer sums; an int32 output receives them as they are. */
+static inline __attribute__((always_inline)) void
+lac_epilogue_integers(const lac_epilogue *e, int64_t row, int64_t col, int count, int32_t *sum)
+{
+    float x[64];
+    if (e->offset)
+        for (int j = 0; j < count; j++)
+            sum[j] = (int32_t)((uint32_t)sum[j] - (uint32_t)e->offset[col + j]);
+    if (e->dtype == LAC_I32) {
+        for (int j = 0; j < count; j++)
+            ((int32_t *)e->output)[row * e->n + col + j] = sum[j];
+        return;
+    }
+    for (int j = 0; j < count; j++)
+        x[j] = (float)sum[j];
+    lac_epilogue_floats(e, row, col, count, x);
+}
+
+#endif
