@@ -134,7 +134,8 @@ static void fusion(void **state)
     assert_int_equal(count_steps(fused, "Transpose"), 2);
     assert_int_equal(count_steps(plain, NULL), g->n_nodes);
     assert_true(lac_session_peak_bytes(fused) >= 3 * 5 * 64 * sizeof(float));
-    assert_true(lac_session_peak_bytes(fused) <= lac_session_peak_bytes(plain));
+    /* at most the input turned, and both convolutions' outputs, of batch 3 */
+    assert_true(lac_session_peak_bytes(fused) <= (size_t)3 * (3 + 5 + 5) * 64 * sizeof(float));
     lac_session_free(fused);
     lac_session_free(plain);
     lac_graph_free(g);
