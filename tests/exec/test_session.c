@@ -53,7 +53,8 @@ static int node(lac_graph *g, const char *op, int n_in, const int *in, lac_node 
     return out;
 }
 
-/* x[N,3,8,8] -> Conv -> BatchNormalization -> Add x' -> Relu -> MaxPool -> Flatten -> Gemm -> Relu */
+/* x[N,3,8,8] -> Conv -> BatchNormalization -> Add x' -> Relu -> MaxPool -> Flatten -> Gemm -> Relu
+ */
 static lac_graph *small_network(void)
 {
     lac_graph *g;
@@ -171,7 +172,8 @@ static void symbols_agree(void **state)
     lac_tensor in[2], out;
     (void)state;
     OK(lac_graph_make(&g, "sum", 13, &err));
-    int a = input(g, "a", 2, (int64_t[]){-1, 4}, "T"), b = input(g, "b", 2, (int64_t[]){-1, 4}, "T");
+    int a = input(g, "a", 2, (int64_t[]){-1, 4}, "T"),
+        b = input(g, "b", 2, (int64_t[]){-1, 4}, "T");
     int y = node(g, "Add", 2, (int[]){a, b}, &n);
     OK(lac_graph_output(g, y, &err));
     OK(lac_session_make(&s, g, NULL, &err));
@@ -229,7 +231,8 @@ static void symbolic_shapes(void **state)
     lac_graph_free(g);
 }
 
-/* ---- runners, watchers, capture --------------------------------------------------------------------- */
+/* ---- runners, watchers, capture
+ * --------------------------------------------------------------------- */
 
 static lac_status zeros(void *context, const lac_layer *layer, lac_error *e)
 {
