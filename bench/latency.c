@@ -36,7 +36,7 @@ static lac_status make_input(const lac_value *value, int64_t length, lac_tensor 
     int64_t dims[LAC_MAX_RANK];
     for (int d = 0; d < value->rank; d++) {
         const char *symbol = value->dims[d].symbol;
-        dims[d] = value->dims[d].size >= 0 ? value->dims[d].size
+        dims[d] = value->dims[d].size >= 0             ? value->dims[d].size
                   : symbol && strcmp(symbol, "N") == 0 ? 1
                                                        : length;
     }
@@ -44,8 +44,7 @@ static lac_status make_input(const lac_value *value, int64_t length, lac_tensor 
     uint32_t state = 1;
     for (int64_t i = 0; i < lac_tensor_count(in); i++) {
         state = state * 1664525u + 1013904223u;
-        lac_tensor_set(in, i,
-                       value->dtype == LAC_F32 ? (double)(state >> 8) / (1 << 23) - 1 : 1);
+        lac_tensor_set(in, i, value->dtype == LAC_F32 ? (double)(state >> 8) / (1 << 23) - 1 : 1);
     }
     return LAC_OK;
 }

@@ -18,7 +18,7 @@ bool lac_conv_geometry_of(const lac_layer *layer, lac_conv_geometry *geometry);
 
 typedef struct lac_attention_geometry {
     int64_t batch, heads, tokens, keys, dim, value_dim;
-    bool tokens_first;                            /* [batch][tokens][heads][dim] */
+    bool tokens_first;                                 /* [batch][tokens][heads][dim] */
     int64_t mask_batch, mask_head, mask_row, mask_col; /* strides of the additive mask, elements */
 } lac_attention_geometry;
 

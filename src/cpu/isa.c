@@ -60,8 +60,8 @@ const char *lac_isa_text(uint32_t isa, char *text, size_t size)
         text[0] = 0;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if ((isa & names[i].bit) && length < size) {
-            int n = snprintf(text + length, size - length, "%s%s", length ? "+" : "",
-                             names[i].name);
+            int n =
+                snprintf(text + length, size - length, "%s%s", length ? "+" : "", names[i].name);
             length += n > 0 ? (size_t)n : 0;
         }
     if (isa == 0 && size)

@@ -33,8 +33,7 @@ static lac_status copy_weights(lac_operand *to, const lac_operand *from, lac_err
         int64_t rows = to->transposed ? last : to->tensor.dims[0];
         for (int64_t i = 0; i < count; i++) {
             int64_t row = to->transposed ? i % last : i / (count / rows);
-            w[i] = (w[i] - (float)from->zero_point) *
-                   from->scale[from->scale_count > 1 ? row : 0];
+            w[i] = (w[i] - (float)from->zero_point) * from->scale[from->scale_count > 1 ? row : 0];
         }
         to->scale = NULL;
         to->scale_count = 0;

@@ -31,7 +31,8 @@ enum {
     LAC_IN_COUNT
 };
 
-/* ---- fast bodies of operators (fast.c): same results as the row's run up to rounding ---------- */
+/* ---- fast bodies of operators (fast.c): same results as the row's run up to rounding ----------
+ */
 
 /* NULL: only the reference. */
 typedef lac_status (*lac_fast_run)(const lac_call *call, lac_error *err);
@@ -60,15 +61,15 @@ typedef struct lac_step {
 
 typedef struct lac_plan {
     int threads;
-    int64_t *key; /* all input dims */
-    uint64_t used; /* clock of the last run */
+    int64_t *key;      /* all input dims */
+    uint64_t used;     /* clock of the last run */
     lac_shapes shapes; /* value -> tensor; constants and known values have data */
     int n_steps;
     lac_step *steps;
     const lac_tensor **in; /* pointers into shapes.value for all steps */
     lac_tensor *out;       /* scratch for calls */
     int *root;             /* value -> value that owns its bytes */
-    int *home; /* of roots: i+1 graph input i, -(k+1) graph output k, 0 the block */
+    int *home;             /* of roots: i+1 graph input i, -(k+1) graph output k, 0 the block */
     int64_t *offset;       /* of roots in the block, -1: elsewhere */
     char *block;
     size_t block_bytes, peak_bytes;
@@ -92,11 +93,12 @@ void lac_plan_free(lac_plan *plan);
 /* Describes a layer step again, from the addresses that its tensors have now. */
 lac_status lac_plan_describe(lac_plan *plan, const lac_session *session, lac_step *step,
                              lac_error *err);
-lac_status lac_plan_run(lac_plan *plan, lac_session *session, const lac_tensor *in,
-                        lac_tensor *out, lac_error *err);
+lac_status lac_plan_run(lac_plan *plan, lac_session *session, const lac_tensor *in, lac_tensor *out,
+                        lac_error *err);
 
-/* A layer of fewer multiply-accumulates is run by one thread: it takes some 60 us there, hardly more
- * than a second thread takes to wake and to be waited for on a machine that does other things. */
+/* A layer of fewer multiply-accumulates is run by one thread: it takes some 60 us there, hardly
+ * more than a second thread takes to wake and to be waited for on a machine that does other things.
+ */
 enum { LAC_SINGLE_MACS = 3000000 };
 
 /* Whether `value` depends on constants only (unpacked weights included). */

@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the epilogue, from attributes -------------------------------------------------------------- */
+/* ---- the epilogue, from attributes --------------------------------------------------------------
+ */
 
 static const char *const activation_names[] = {"none",    "clip", "gelu", "gelu_tanh",
                                                "sigmoid", "tanh", "silu"};
@@ -78,7 +79,8 @@ static lac_status run_nothing(const lac_call *call, lac_error *err)
                     call->node->op);
 }
 
-/* ---- Gemm: x[..., k] times w ([k][n], or [n][k] with transB) -> y[..., n] ------------------------------- */
+/* ---- Gemm: x[..., k] times w ([k][n], or [n][k] with transB) -> y[..., n]
+ * ------------------------------- */
 
 static lac_status gemm_infer(const lac_call *call, lac_error *err)
 {
@@ -115,7 +117,8 @@ static lac_status gemm_layer(const lac_call *call, lac_layer *layer, lac_error *
     return LAC_OK;
 }
 
-/* ---- Conv, [batch][c][h][w] or, with channels_last, [batch][h][w][c] ------------------------------------- */
+/* ---- Conv, [batch][c][h][w] or, with channels_last, [batch][h][w][c]
+ * ------------------------------------- */
 
 /* The same tensor with its dims in the order of the other layout; the bytes stay. */
 static lac_tensor permuted(const lac_tensor *t, bool to_last)
@@ -180,7 +183,8 @@ static lac_status conv_layer(const lac_call *call, lac_layer *layer, lac_error *
     return LAC_OK;
 }
 
-/* ---- Attention: q, k, v [batch][tokens][heads * dim], additive mask, y like q ----------------------------- */
+/* ---- Attention: q, k, v [batch][tokens][heads * dim], additive mask, y like q
+ * ----------------------------- */
 
 static lac_status attention_infer(const lac_call *call, lac_error *err)
 {
@@ -209,8 +213,8 @@ static lac_status attention_layer(const lac_call *call, lac_layer *layer, lac_er
     LAC_TRY(lac_layer_check(layer, err));
     for (int i = 0; i < 3; i++) {
         const lac_tensor *t = call->in[i];
-        layer->operand[LAC_ROLE_QUERY + i].tensor = lac_tensor_view(
-            t->dtype, 4, (int64_t[]){t->dims[0], t->dims[1], heads, dim}, t->data);
+        layer->operand[LAC_ROLE_QUERY + i].tensor =
+            lac_tensor_view(t->dtype, 4, (int64_t[]){t->dims[0], t->dims[1], heads, dim}, t->data);
     }
     if (mask)
         layer->operand[LAC_ROLE_MASK].tensor =
@@ -222,7 +226,8 @@ static lac_status attention_layer(const lac_call *call, lac_layer *layer, lac_er
     return LAC_OK;
 }
 
-/* ---- Activation: one of lac_activation over all elements --------------------------------------------------- */
+/* ---- Activation: one of lac_activation over all elements
+ * --------------------------------------------------- */
 
 static lac_status activation_infer(const lac_call *call, lac_error *err)
 {
@@ -251,7 +256,8 @@ static lac_status activation_run(const lac_call *call, lac_error *err)
     return LAC_OK;
 }
 
-/* ---- Pool over [batch][h][w][c]: max, or average ------------------------------------------------------------- */
+/* ---- Pool over [batch][h][w][c]: max, or average
+ * ------------------------------------------------------------- */
 
 typedef struct pool {
     const lac_call *call;
@@ -334,7 +340,9 @@ static lac_status pool_run(const lac_call *call, lac_error *err)
     return LAC_OK;
 }
 
-/* ---- rows --------------------------------------------------------------------------------------------------- */
+/* ---- rows
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 #define FUSED(name_, summary_, flags_, infer_, run_, layer_)                                       \
     {                                                                                              \

@@ -78,8 +78,8 @@ int lac_ints_of(const lac_graph *graph, const lac_node *node, int input, const c
         return -1;
     n = lac_tensor_count(t);
     for (int i = 0; i < n; i++)
-        ints[i] = t->dtype == LAC_I64 ? ((const int64_t *)t->data)[i]
-                                      : ((const int32_t *)t->data)[i];
+        ints[i] =
+            t->dtype == LAC_I64 ? ((const int64_t *)t->data)[i] : ((const int32_t *)t->data)[i];
     return (int)n;
 }
 

@@ -16,7 +16,8 @@ lac_status lac_pass_attention(lac_graph *graph, lac_error *err);
 lac_status lac_pass_epilogue(lac_graph *graph, lac_error *err); /* bias, residual, activation */
 lac_status lac_pass_layout(lac_graph *graph, lac_error *err);   /* channels last */
 
-/* ---- looking at the graph (match.c) ---------------------------------------------------------------- */
+/* ---- looking at the graph (match.c)
+ * ---------------------------------------------------------------- */
 
 /* The node that makes `value`, if it is operator `op` of the standard domain (NULL: any). */
 lac_node *lac_made_by(const lac_graph *graph, int value, const char *op);

@@ -8,8 +8,7 @@
 
 /* If `node` is `op` with an input made elsewhere and one that is the number, returns the other
  * input; else -1. Commutative. */
-static int times_number(const lac_graph *graph, const lac_node *node, const char *op,
-                        double number)
+static int times_number(const lac_graph *graph, const lac_node *node, const char *op, double number)
 {
     if (!lac_is_op(node, op) || node->n_in != 2)
         return -1;
@@ -61,11 +60,12 @@ static int one_plus_tanh(const lac_graph *graph, int value)
 {
     int tanh_value = times_number(graph, made(graph, value), "Add", 1);
     lac_node *node = tanh_value >= 0 ? lac_made_by(graph, tanh_value, "Tanh") : NULL;
-    int inner = node ? times_number(graph, made(graph, node->in[0]), "Mul", 0.79788456080286536)
-                     : -1;
+    int inner =
+        node ? times_number(graph, made(graph, node->in[0]), "Mul", 0.79788456080286536) : -1;
     lac_node *sum = inner >= 0 ? lac_made_by(graph, inner, "Add") : NULL;
     for (int i = 0; sum && i < 2; i++) {
-        int x = sum->in[i], cube = times_number(graph, made(graph, sum->in[1 - i]), "Mul", 0.044715);
+        int x = sum->in[i],
+            cube = times_number(graph, made(graph, sum->in[1 - i]), "Mul", 0.044715);
         if (cube >= 0 && is_cube(graph, cube, x))
             return x;
     }

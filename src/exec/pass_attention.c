@@ -19,8 +19,7 @@ static bool has_perm(const lac_node *node, int n, const int64_t *perm)
              (int64_t[]){__VA_ARGS__})
 
 static lac_status add_node(lac_graph *graph, const char *domain, const char *op, int n_in,
-                           const int *in, int rank_like, int *out, lac_node **node,
-                           lac_error *err)
+                           const int *in, int rank_like, int *out, lac_node **node, lac_error *err)
 {
     LAC_TRY(lac_graph_value(graph, NULL, out, err));
     if (rank_like >= 0) { /* shape and type as that value */
@@ -45,7 +44,8 @@ static lac_status ints_constant(lac_graph *graph, int n, const int64_t *ints, in
     return status;
 }
 
-/* ---- one product cut into parts along its outputs ------------------------------------------------- */
+/* ---- one product cut into parts along its outputs
+ * ------------------------------------------------- */
 
 static lac_status cut(lac_graph *graph, const lac_tensor *from, int axis, int part, int parts,
                       int *value, lac_error *err)
@@ -62,8 +62,7 @@ static lac_status cut(lac_graph *graph, const lac_tensor *from, int axis, int pa
     int64_t piece = dims[axis] * inner;
     LAC_TRY(lac_tensor_make(&t, LAC_F32, from->rank, dims, err));
     for (int64_t i = 0; i < outer; i++)
-        memcpy((float *)t.data + i * piece,
-               (const float *)from->data + i * whole + part * piece,
+        memcpy((float *)t.data + i * piece, (const float *)from->data + i * whole + part * piece,
                (size_t)piece * sizeof(float));
     lac_status status = lac_graph_constant(graph, NULL, &t, value, err);
     lac_tensor_release(&t);
@@ -118,8 +117,8 @@ static lac_status parts_of(lac_graph *graph, int x, int parts, int *part, lac_er
         }
         char name[160];
         static const char *const suffix[] = {"q", "k", "v"};
-        LAC_TRY(add_node(graph, LAC_EXEC_DOMAIN, "Gemm", LAC_IN_COUNT, in, -1, &part[i], &node,
-                         err));
+        LAC_TRY(
+            add_node(graph, LAC_EXEC_DOMAIN, "Gemm", LAC_IN_COUNT, in, -1, &part[i], &node, err));
         size_t length = strlen(graph->nodes[index].name);
         length = length > 150 ? 150 : length;
         memcpy(name, graph->nodes[index].name, length);
@@ -133,11 +132,12 @@ static lac_status parts_of(lac_graph *graph, int x, int parts, int *part, lac_er
     return LAC_OK;
 }
 
-/* ---- the operands -------------------------------------------------------------------------------------- */
+/* ---- the operands
+ * -------------------------------------------------------------------------------------- */
 
 typedef struct found {
-    int q, k, v;      /* [batch][tokens][heads*dim], or -1: to be made from z */
-    int z[3];         /* the tokens-first value before, -1: q, k, v are set */
+    int q, k, v;        /* [batch][tokens][heads*dim], or -1: to be made from z */
+    int z[3];           /* the tokens-first value before, -1: q, k, v are set */
     int joint, part[3]; /* all three from this value, parts of its last axis; -1: not */
     int64_t heads, dim;
     float scale;
@@ -171,9 +171,8 @@ static bool trace(const lac_graph *graph, int value, int which, found *f)
         return false;
     lac_node *split = lac_made_by(graph, node->in[0], "Split");
     lac_node *transpose = split ? lac_made_by(graph, split->in[0], "Transpose") : NULL;
-    lac_node *reshape = PERM(transpose, 2, 0, 3, 1, 4)
-                            ? lac_made_by(graph, transpose->in[0], "Reshape")
-                            : NULL;
+    lac_node *reshape =
+        PERM(transpose, 2, 0, 3, 1, 4) ? lac_made_by(graph, transpose->in[0], "Reshape") : NULL;
     if (!reshape)
         return false;
     split_axis = lac_node_int(split, "axis", 0);

@@ -10,8 +10,8 @@
 
 typedef struct layout {
     lac_graph *graph;
-    int *twin;   /* value -> channels-last value, or -1 */
-    bool *plain; /* the plain value exists */
+    int *twin;    /* value -> channels-last value, or -1 */
+    bool *plain;  /* the plain value exists */
     int n_values; /* of the arrays */
     int n_nodes;  /* of the graph before the pass: later ones are ours */
     lac_error *err;

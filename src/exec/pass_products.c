@@ -40,9 +40,8 @@ static lac_status matmul(lac_graph *graph, lac_node *node, lac_error *err)
 
 static lac_status gemm(lac_graph *graph, lac_node *node, lac_error *err)
 {
-    bool plain = lac_node_int(node, "transA", 0) == 0 &&
-                 lac_node_float(node, "alpha", 1) == 1.0f && is_weight(graph, node->in[1], 2) &&
-                 graph->values[node->in[0]].dtype == LAC_F32;
+    bool plain = lac_node_int(node, "transA", 0) == 0 && lac_node_float(node, "alpha", 1) == 1.0f &&
+                 is_weight(graph, node->in[1], 2) && graph->values[node->in[0]].dtype == LAC_F32;
     if (!plain)
         return LAC_OK;
     if (node->n_in > 2 && node->in[2] >= 0) {
@@ -50,8 +49,7 @@ static lac_status gemm(lac_graph *graph, lac_node *node, lac_error *err)
         const lac_value *w = &graph->values[node->in[1]];
         int64_t n = w->dims[lac_node_int(node, "transB", 0) != 0 ? 0 : 1].size;
         bool row = bias->constant.data && bias->dtype == LAC_F32 && bias->rank >= 1 &&
-                   bias->dims[bias->rank - 1].size == n &&
-                   lac_tensor_count(&bias->constant) == n;
+                   bias->dims[bias->rank - 1].size == n && lac_tensor_count(&bias->constant) == n;
         if (!row || lac_node_float(node, "beta", 1) != 1.0f)
             return LAC_OK;
     }

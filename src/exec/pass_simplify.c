@@ -76,10 +76,10 @@ lac_status lac_pass_identity(lac_graph *graph, lac_error *err)
 {
     for (int n = 0; n < graph->n_nodes; n++) {
         lac_node *node = &graph->nodes[n];
-        bool drop = lac_is_op(node, "Identity") ||
-                    (lac_is_op(node, "Dropout") &&
-                     (node->n_out < 2 || node->out[1] < 0 ||
-                      lac_graph_readers(graph, node->out[1], NULL) == 0));
+        bool drop =
+            lac_is_op(node, "Identity") ||
+            (lac_is_op(node, "Dropout") && (node->n_out < 2 || node->out[1] < 0 ||
+                                            lac_graph_readers(graph, node->out[1], NULL) == 0));
         bool is_output = false;
         for (int i = 0; i < graph->n_outputs; i++)
             is_output |= graph->outputs[i] == node->out[0];
@@ -94,9 +94,9 @@ lac_status lac_pass_identity(lac_graph *graph, lac_error *err)
 lac_status lac_passes(lac_graph *graph, bool fuse, lac_error *err)
 {
     static lac_status (*const passes[])(lac_graph *, lac_error *) = {
-        lac_pass_identity, lac_graph_annotate, lac_pass_products,  lac_graph_annotate,
+        lac_pass_identity,   lac_graph_annotate, lac_pass_products,  lac_graph_annotate,
         lac_pass_activation, lac_pass_epilogue,  lac_pass_attention, lac_graph_annotate,
-        lac_pass_layout,   lac_pass_fold};
+        lac_pass_layout,     lac_pass_fold};
     LAC_TRY(lac_graph_settle(graph, err));
     LAC_TRY(lac_pass_fold(graph, err));
     for (size_t i = 0; fuse && i < sizeof passes / sizeof *passes; i++)

@@ -69,7 +69,8 @@ static lac_status describe(lac_plan *plan, const lac_session *session, lac_step 
     return LAC_OK;
 }
 
-/* ---- packed weights ---------------------------------------------------------------------------- */
+/* ---- packed weights ----------------------------------------------------------------------------
+ */
 
 static const lac_node *producer(const lac_graph *graph, int value)
 {
@@ -153,7 +154,8 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
     return LAC_OK;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------- */
+/* ---- steps
+ * ---------------------------------------------------------------------------------------- */
 
 static lac_status choose(lac_plan *plan, lac_session *session, lac_step *step, lac_error *err)
 {
@@ -245,7 +247,8 @@ static lac_status make_steps(lac_plan *plan, lac_session *session, bool *needed,
     return LAC_OK;
 }
 
-/* ---- memory ----------------------------------------------------------------------------------------- */
+/* ---- memory
+ * ----------------------------------------------------------------------------------------- */
 
 typedef struct life {
     int *birth, *death; /* steps, of roots */
@@ -422,15 +425,15 @@ static lac_status make_memory(lac_plan *plan, lac_session *session, lac_error *e
     return status;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * --------------------------------------------------------------------------------------- */
 
 static bool moves(const lac_plan *plan, int value)
 {
     return value >= 0 && plan->home[plan->root[value]] != 0;
 }
 
-static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *step,
-                               lac_error *err)
+static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *step, lac_error *err)
 {
     const lac_node *node = step->node;
     for (int i = 0; i < node->n_in; i++)

@@ -91,8 +91,8 @@ static lac_status steps(lac_plan *plan, lac_session *session, lac_error *err)
     return LAC_OK;
 }
 
-lac_status lac_plan_run(lac_plan *plan, lac_session *session, const lac_tensor *in,
-                        lac_tensor *out, lac_error *err)
+lac_status lac_plan_run(lac_plan *plan, lac_session *session, const lac_tensor *in, lac_tensor *out,
+                        lac_error *err)
 {
     const lac_graph *graph = session->graph;
     lac_status status = LAC_OK;

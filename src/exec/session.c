@@ -74,7 +74,8 @@ void lac_session_free(lac_session *session)
     lac_free(session);
 }
 
-/* ---- inputs --------------------------------------------------------------------------------------- */
+/* ---- inputs
+ * --------------------------------------------------------------------------------------- */
 
 static void expected_text(const lac_value *value, lac_text *text)
 {
@@ -141,7 +142,8 @@ static lac_status check_inputs(const lac_graph *graph, const lac_tensor *in, lac
     return LAC_OK;
 }
 
-/* ---- plans ------------------------------------------------------------------------------------------ */
+/* ---- plans
+ * ------------------------------------------------------------------------------------------ */
 
 static int key_length(const lac_graph *graph)
 {
@@ -237,11 +239,11 @@ bool lac_session_step(const lac_session *session, int index, lac_step_info *info
     info->seconds = step->seconds;
     if (step->is_layer) {
         const lac_operand *w = &step->layer.operand[LAC_ROLE_WEIGHTS];
-        info->format = step->packed ? step->packed->format->row.name
+        info->format = step->packed                  ? step->packed->format->row.name
                        : w->tensor.dtype != LAC_NONE ? "dense"
                                                      : "";
         info->macs = step->layer.kind->macs ? step->layer.kind->macs(&step->layer) : 0;
-        info->stored_bytes = step->packed                    ? lac_packed_bytes(step->packed)
+        info->stored_bytes = step->packed                  ? lac_packed_bytes(step->packed)
                              : w->tensor.dtype != LAC_NONE ? (int64_t)lac_tensor_bytes(&w->tensor)
                                                            : 0;
     }

@@ -110,8 +110,8 @@ lac_status lac_shapes_infer(lac_shapes *shapes, const lac_graph *graph, const la
         if (graph->values[i].constant.dtype != LAC_NONE)
             lac_tensor_share(&shapes->value[i], &graph->values[i].constant);
     for (int i = 0; i < graph->n_inputs; i++)
-        shapes->value[graph->inputs[i]] = lac_tensor_view(in[i].dtype, in[i].rank, in[i].dims,
-                                                          NULL);
+        shapes->value[graph->inputs[i]] =
+            lac_tensor_view(in[i].dtype, in[i].rank, in[i].dims, NULL);
     lac_status status = LAC_OK;
     for (int n = 0; status == LAC_OK && n < graph->n_nodes; n++) {
         const lac_node *node = &graph->nodes[n];
@@ -158,7 +158,8 @@ lac_status lac_graph_infer(lac_shapes *shapes, const lac_graph *graph, int n,
     return status;
 }
 
-/* ---- symbols: the difference that one symbol makes ---------------------------------------------- */
+/* ---- symbols: the difference that one symbol makes ----------------------------------------------
+ */
 
 enum { MAX_SYMBOLS = 8 };
 

@@ -1,6 +1,6 @@
 /* Every kernel row of the table against a plain definition, over shapes below, at and above its
- * tiles, odd ones, all epilogues; integer rows also against the layer kind's own reference, exactly.
- * And the same bits for any number of threads. */
+ * tiles, odd ones, all epilogues; integer rows also against the layer kind's own reference,
+ * exactly. And the same bits for any number of threads. */
 #include "cpu/geometry.h"
 
 #include <lacuna/kernel.h>
@@ -30,7 +30,8 @@ static lac_tensor make(lac_dtype dtype, int rank, const int64_t *dims)
     assert_int_equal(lac_tensor_make(&t, dtype, rank, dims, NULL), LAC_OK);
     for (int64_t i = 0; i < lac_tensor_count(&t); i++)
         lac_tensor_set(&t, i,
-                       dtype == LAC_F32 ? (double)real() : rint((double)real() * 120 + (dtype == LAC_U8 ? 120 : 0)));
+                       dtype == LAC_F32 ? (double)real()
+                                        : rint((double)real() * 120 + (dtype == LAC_U8 ? 120 : 0)));
     return t;
 }
 
@@ -116,7 +117,7 @@ static void attention_want(const lac_layer *l, double *want)
         t[i] = &l->operand[LAC_ROLE_QUERY + i].tensor;
 #define AT(n, b, h, i, d)                                                                          \
     (g.tokens_first ? (((b) * (n) + (i)) * g.heads + (h)) * g.dim + (d)                            \
-                    : (((b) * g.heads + (h)) * (n) + (i)) * g.dim + (d))
+                    : (((b)*g.heads + (h)) * (n) + (i)) * g.dim + (d))
     for (int64_t b = 0; b < g.batch; b++)
         for (int64_t h = 0; h < g.heads; h++)
             for (int64_t i = 0; i < g.tokens; i++) {
@@ -198,7 +199,8 @@ static const float x_scale_ = 0.02f;
 static float w_scale_[512];
 
 /* Fills the operands of a described product; epilogue 0..8 picks bias, residual, activation. */
-static void product_case(const char *text, bool last, bool transposed, lac_dtype dtype, int epilogue)
+static void product_case(const char *text, bool last, bool transposed, lac_dtype dtype,
+                         int epilogue)
 {
     lac_layer *l = calloc(1, sizeof *l);
     lac_conv_geometry g;
@@ -212,15 +214,16 @@ static void product_case(const char *text, bool last, bool transposed, lac_dtype
     lac_operand *x = &l->operand[LAC_ROLE_ACTIVATIONS], *w = &l->operand[LAC_ROLE_WEIGHTS];
     if (gemm) {
         x->tensor = make(dtype, 2, (int64_t[]){g.w, g.c});
-        w->tensor = make(w_dtype, 2,
-                         transposed ? (int64_t[]){g.c, g.k} : (int64_t[]){g.k, g.c});
+        w->tensor = make(w_dtype, 2, transposed ? (int64_t[]){g.c, g.k} : (int64_t[]){g.k, g.c});
         l->output = make(LAC_F32, 2, (int64_t[]){g.w, g.k});
     } else {
-        x->tensor = make(dtype, 4, last ? (int64_t[]){g.batch, g.h, g.w, g.c}
-                                        : (int64_t[]){g.batch, g.c, g.h, g.w});
+        x->tensor =
+            make(dtype, 4,
+                 last ? (int64_t[]){g.batch, g.h, g.w, g.c} : (int64_t[]){g.batch, g.c, g.h, g.w});
         w->tensor = make(w_dtype, 4, (int64_t[]){g.k, g.c / g.groups, g.r, g.s});
-        l->output = make(LAC_F32, 4, last ? (int64_t[]){g.batch, g.p, g.q, g.k}
-                                          : (int64_t[]){g.batch, g.k, g.p, g.q});
+        l->output =
+            make(LAC_F32, 4,
+                 last ? (int64_t[]){g.batch, g.p, g.q, g.k} : (int64_t[]){g.batch, g.k, g.p, g.q});
     }
     w->transposed = transposed;
     if (dtype != LAC_F32) {

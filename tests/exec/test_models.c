@@ -156,7 +156,8 @@ static void unfused(void **state)
     all("native", false, false, &options);
 }
 
-/* ---- networks that carry a state from step to step ---------------------------------------------------- */
+/* ---- networks that carry a state from step to step
+ * ---------------------------------------------------- */
 
 static int value_index(const lac_graph *graph, const int *list, int n, const json_t *name)
 {
@@ -200,7 +201,8 @@ static void one_stepped(const char *folder, const json_t *step, const json_t *fi
     size_t x_bytes = lac_tensor_bytes(&x) / (size_t)x.dims[0];
     size_t y_bytes = lac_tensor_bytes(&y) / (size_t)y.dims[0];
     for (int64_t s = 0; s < x.dims[0]; s++) {
-        in[at_x] = lac_tensor_view(LAC_F32, frame->rank, dims, (char *)x.data + (size_t)s * x_bytes);
+        in[at_x] =
+            lac_tensor_view(LAC_F32, frame->rank, dims, (char *)x.data + (size_t)s * x_bytes);
         if (lac_session_run(session, in, out, &err) != LAC_OK)
             fail_msg("%s", err.message);
         assert_int_equal(lac_tensor_bytes(&out[at_y]), y_bytes);

@@ -53,7 +53,8 @@ static int node(lac_graph *g, const char *op, int n_in, const int *in, lac_node 
     return out;
 }
 
-/* x[N,3,8,8] -> Conv -> BatchNormalization -> Add x' -> Relu -> MaxPool -> Flatten -> Gemm -> Relu */
+/* x[N,3,8,8] -> Conv -> BatchNormalization -> Add x' -> Relu -> MaxPool -> Flatten -> Gemm -> Relu
+ */
 static lac_graph *small_network(void)
 {
     lac_graph *g;
@@ -134,7 +135,8 @@ static void fusion(void **state)
     assert_int_equal(count_steps(fused, "Transpose"), 2);
     assert_int_equal(count_steps(plain, NULL), g->n_nodes);
     assert_true(lac_session_peak_bytes(fused) >= 3 * 5 * 64 * sizeof(float));
-    assert_true(lac_session_peak_bytes(fused) <= lac_session_peak_bytes(plain));
+    /* at most the input turned, and both convolutions' outputs, of batch 3 */
+    assert_true(lac_session_peak_bytes(fused) <= (size_t)3 * (3 + 5 + 5) * 64 * sizeof(float));
     lac_session_free(fused);
     lac_session_free(plain);
     lac_graph_free(g);
@@ -170,7 +172,8 @@ static void symbols_agree(void **state)
     lac_tensor in[2], out;
     (void)state;
     OK(lac_graph_make(&g, "sum", 13, &err));
-    int a = input(g, "a", 2, (int64_t[]){-1, 4}, "T"), b = input(g, "b", 2, (int64_t[]){-1, 4}, "T");
+    int a = input(g, "a", 2, (int64_t[]){-1, 4}, "T"),
+        b = input(g, "b", 2, (int64_t[]){-1, 4}, "T");
     int y = node(g, "Add", 2, (int[]){a, b}, &n);
     OK(lac_graph_output(g, y, &err));
     OK(lac_session_make(&s, g, NULL, &err));
@@ -228,7 +231,8 @@ static void symbolic_shapes(void **state)
     lac_graph_free(g);
 }
 
-/* ---- runners, watchers, capture --------------------------------------------------------------------- */
+/* ---- runners, watchers, capture
+ * --------------------------------------------------------------------- */
 
 static lac_status zeros(void *context, const lac_layer *layer, lac_error *e)
 {

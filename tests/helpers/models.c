@@ -178,8 +178,7 @@ int each_stored_model(bool (*body)(void *context, stored_model *model), void *co
         char path[1024];
         json_error_t error;
         snprintf(path, sizeof path, "%s/%s/meta.json", folder, names[i]->d_name);
-        json_t *meta =
-            names[i]->d_name[0] != '.' && go_on ? json_load_file(path, 0, &error) : NULL;
+        json_t *meta = names[i]->d_name[0] != '.' && go_on ? json_load_file(path, 0, &error) : NULL;
         const char *key;
         json_t *file;
         snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);

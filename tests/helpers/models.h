@@ -1,4 +1,5 @@
-/* The stored networks of $LACUNA_SHARED/data/models: their inputs and outputs, as meta.json says. */
+/* The stored networks of $LACUNA_SHARED/data/models: their inputs and outputs, as meta.json says.
+ */
 #ifndef LACUNA_TESTS_MODELS_H
 #define LACUNA_TESTS_MODELS_H
 
@@ -14,8 +15,8 @@ typedef struct stored_model {
     char name[96]; /* "minilm_l6_sst2/dense" */
     char path[512];
     lac_graph *graph;
-    lac_tensor *in;      /* per graph input */
-    lac_tensor *want;    /* per graph output; dtype LAC_NONE: not stored */
+    lac_tensor *in;                /* per graph input */
+    lac_tensor *want;              /* per graph output; dtype LAC_NONE: not stored */
     int batch_in[8], batch_out[8]; /* axis of the samples, -1 none */
     int64_t samples;
 } stored_model;

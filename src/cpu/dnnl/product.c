@@ -141,8 +141,7 @@ static lac_status attributes(const product *w, const lac_layer *layer,
         lac_free(scales);
         DNNL_TRY(status);
         if (x->zero_point != 0)
-            DNNL_TRY(
-                dnnl_primitive_attr_set_zero_points(attr, DNNL_ARG_SRC, 1, 0, &x->zero_point));
+            DNNL_TRY(dnnl_primitive_attr_set_zero_points(attr, DNNL_ARG_SRC, 1, 0, &x->zero_point));
     }
     dnnl_post_ops_t ops;
     DNNL_TRY(dnnl_post_ops_create(&ops));
@@ -237,11 +236,10 @@ static lac_status add_memory(product *w, int which, int id, const dnnl_memory_de
     return LAC_OK;
 }
 
-static lac_status reorder_weights(product *w, const lac_layer *layer, const dnnl_memory_desc_t *from,
-                                  lac_error *err)
+static lac_status reorder_weights(product *w, const lac_layer *layer,
+                                  const dnnl_memory_desc_t *from, lac_error *err)
 {
-    const dnnl_memory_desc_t *to =
-        dnnl_primitive_desc_query_md(w->pd, dnnl_query_weights_md, 0);
+    const dnnl_memory_desc_t *to = dnnl_primitive_desc_query_md(w->pd, dnnl_query_weights_md, 0);
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
     dnnl_memory_t source;
@@ -250,8 +248,8 @@ static lac_status reorder_weights(product *w, const lac_layer *layer, const dnnl
     if (!w->weights)
         return LAC_ERROR_MEMORY;
     LAC_TRY(add_memory(w, WEIGHTS, DNNL_ARG_WEIGHTS, to, w->weights, err));
-    DNNL_TRY(dnnl_memory_create(&source, from, w->engine,
-                                layer->operand[LAC_ROLE_WEIGHTS].tensor.data));
+    DNNL_TRY(
+        dnnl_memory_create(&source, from, w->engine, layer->operand[LAC_ROLE_WEIGHTS].tensor.data));
     dnnl_status_t status =
         dnnl_reorder_primitive_desc_create(&pd, from, w->engine, to, w->engine, NULL);
     if (status == dnnl_success) {

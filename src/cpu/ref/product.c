@@ -201,15 +201,15 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
     lac_dtype bias = layer->operand[LAC_ROLE_BIAS].tensor.dtype;
     lac_dtype residual = layer->operand[LAC_ROLE_RESIDUAL].tensor.dtype;
     lac_conv_geometry g;
-    bool fits = real ? w->tensor.dtype == LAC_F32
-                     : w->tensor.dtype == LAC_I8 || w->tensor.dtype == LAC_U8;
+    bool fits =
+        real ? w->tensor.dtype == LAC_F32 : w->tensor.dtype == LAC_I8 || w->tensor.dtype == LAC_U8;
     if (!fits)
         snprintf(why, why_size, "weights are %s", lac_dtype_name(w->tensor.dtype));
     else if (!w->tensor.data || !lac_conv_geometry_of(layer, &g)) {
         fits = false;
         snprintf(why, why_size, "weights are not one constant");
     } else if ((bias != LAC_NONE && bias != LAC_F32) ||
-             (residual != LAC_NONE && residual != LAC_F32)) {
+               (residual != LAC_NONE && residual != LAC_F32)) {
         fits = false;
         snprintf(why, why_size, "bias or residual is not float32");
     } else if (real && layer->output.dtype != LAC_F32) {

@@ -19,7 +19,8 @@ typedef struct lac_product {
 } lac_product;
 
 /* Floats `sum` of `n` <= LAC_PANEL outputs of one pixel, as the layer wants them: scales, bias,
- * residual, activation, output type. `y` is the element index of the first, outputs are y_k apart. */
+ * residual, activation, output type. `y` is the element index of the first, outputs are y_k apart.
+ */
 void lac_product_finish(const lac_product *w, int64_t channel, int64_t y, int n, float *sum);
 
 #endif
