@@ -36,7 +36,7 @@ static lac_packed pack(const char *spec, const int8_t *data, int64_t rows, int64
 {
     const lac_format *format;
     lac_params params;
-    lac_packed packed;
+    lac_packed packed = {0};
     lac_tensor tensor =
         lac_tensor_view(LAC_I8, 2, (int64_t[]){rows, cols}, (void *)(uintptr_t)data);
     if (lac_format_parse(spec, &format, &params, &err) != LAC_OK ||
