@@ -1,19 +1,14 @@
-/* Concat and Split: whole tensors against pieces along one axis. Both are strided block copies. */
+/* Concat and Split: both are copies of blocks between a whole and its parts along an axis. */
 #include "op/common.h"
 
 #include <string.h>
 
-/* Copies rows of `bytes` between a piece and the whole, `outer` times. */
-static void move(const lac_tensor *whole, const lac_tensor *piece, int axis, int64_t begin,
-                 bool to_whole)
+/* Copies `rows` runs of `run` elements, `to` and `from` elements apart. */
+static void copy_blocks(size_t size, int64_t rows, int64_t run, void *target, int64_t to,
+                        const void *source, int64_t from)
 {
-    size_t size = lac_op_size(whole->dtype);
-    size_t inner = (size_t)lac_op_product(whole->dims, axis + 1, whole->rank) * size;
-    size_t run = (size_t)piece->dims[axis] * inner, step = (size_t)whole->dims[axis] * inner;
-    int64_t outer = lac_op_product(whole->dims, 0, axis);
-    char *w = (char *)whole->data + (size_t)begin * inner, *p = piece->data;
-    for (int64_t o = 0; run && o < outer; o++, w += step, p += run)
-        memcpy(to_whole ? w : p, to_whole ? p : w, run);
+    lac_walk walk = {.rank = 2, .dims = {rows, run}, .stride = {{to, 1}, {from, 1}}};
+    lac_walk_copy(walk, size, target, source);
 }
 
 static lac_status infer_concat(const lac_call *call, lac_error *err)
@@ -22,20 +17,24 @@ static lac_status infer_concat(const lac_call *call, lac_error *err)
     int64_t dims[LAC_MAX_RANK];
     LAC_TRY(lac_op_inputs(call, 1, -1, LAC_OP_ANY, err));
     const lac_tensor *first = call->in[0];
-    LAC_TRY(lac_op_axis(lac_node_int(call->node, "axis", 1), first->rank, &axis, err));
+    if (!lac_node_attr(call->node, "axis"))
+        return lac_fail(err, LAC_ERROR_INPUT, "Concat: attribute axis is missing");
+    LAC_TRY(lac_op_axis(lac_node_int(call->node, "axis", 0), first->rank, &axis, err));
     memcpy(dims, first->dims, sizeof dims);
     for (int i = 1; i < call->n_in; i++) {
         const lac_tensor *in = call->in[i];
-        if (!in || in->dtype != first->dtype || in->rank != first->rank)
-            return lac_fail(err, LAC_ERROR_INPUT, "input %d: want the type and rank of input 0", i);
-        for (int d = 0; d < in->rank; d++)
-            if (d != axis && in->dims[d] != first->dims[d])
-                return lac_fail(err, LAC_ERROR_INPUT,
-                                "input %d: dimension %d is %lld, input 0 has "
-                                "%lld",
-                                i, d, (long long)in->dims[d], (long long)first->dims[d]);
+        if (!in)
+            return lac_fail(err, LAC_ERROR_INPUT, "Concat: input %d is absent", i);
+        LAC_TRY(lac_op_type(call, i, "inputs", LAC_BIT(first->dtype), err));
+        bool same = in->rank == first->rank;
+        for (int d = 0; d < first->rank && same; d++)
+            same = d == axis || in->dims[d] == first->dims[d];
+        if (!same)
+            return lac_fail(err, LAC_ERROR_INPUT,
+                            "Concat: the shape of input %d differs from input 0 beside axis %d", i,
+                            axis);
         if (__builtin_add_overflow(dims[axis], in->dims[axis], &dims[axis]))
-            return lac_fail(err, LAC_ERROR_INPUT, "the sizes along axis %d overflow", axis);
+            return lac_fail(err, LAC_ERROR_INPUT, "Concat: the size along axis %d overflows", axis);
     }
     return lac_op_out(call, 0, first->dtype, first->rank, dims, err);
 }
@@ -43,93 +42,106 @@ static lac_status infer_concat(const lac_call *call, lac_error *err)
 static lac_status run_concat(const lac_call *call, lac_error *err)
 {
     int axis;
-    int64_t begin = 0;
-    LAC_TRY(lac_op_axis(lac_node_int(call->node, "axis", 1), call->out[0].rank, &axis, err));
+    lac_tensor *out = &call->out[0];
+    LAC_TRY(lac_op_axis(lac_node_int(call->node, "axis", 0), out->rank, &axis, err));
+    if (lac_tensor_count(out) == 0)
+        return LAC_OK;
+    size_t size = lac_op_size(out->dtype);
+    int64_t rows = lac_op_product(out->dims, 0, axis);
+    int64_t whole = lac_op_product(out->dims, axis, out->rank), at = 0;
     for (int i = 0; i < call->n_in; i++) {
-        move(&call->out[0], call->in[i], axis, begin, true);
-        begin += call->in[i]->dims[axis];
+        int64_t run = lac_op_product(call->in[i]->dims, axis, out->rank);
+        copy_blocks(size, rows, run, (char *)out->data + at * (int64_t)size, whole,
+                    call->in[i]->data, run);
+        at += run;
     }
     return LAC_OK;
 }
 
 const lac_op lac_op_concat = {
-    .row = LAC_ROW(lac_op, "Concat", "joins tensors along an axis"),
+    .row = LAC_ROW(lac_op, "Concat", "tensors one after the other along an axis"),
     .domain = "",
     .since = 4,
     .dtypes = LAC_OP_ANY,
-    .attributes = "axis:int=1",
+    .attributes = "axis:int",
     .infer = infer_concat,
     .run = run_concat,
 };
 
-/* ---- Split: sizes are an attribute up to opset 12, then an input; none: equal parts
- * -------------- */
-
-enum { PARTS = 256 };
-
-static lac_status read_sizes(const lac_call *call, int axis, int64_t sizes[PARTS], lac_error *err)
+/* Size of part `i`: from the attribute (before opset 13), the input, or equal parts. */
+static lac_status part_size(const lac_call *call, int axis, int i, int64_t *size, lac_error *err)
 {
-    int64_t total = call->in[0]->dims[axis], n = 0, sum = 0;
-    const int64_t *attribute = lac_node_ints(call->node, "split", &n);
-    if (call->n_out > PARTS)
-        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%d parts, limit %d", call->n_out, PARTS);
-    if (lac_op_in(call, 1)) {
-        int given;
-        LAC_TRY(lac_op_ints(call, 1, "split", PARTS, sizes, &given, err));
-        n = given;
-    } else if (n > 0 && n <= PARTS) {
-        memcpy(sizes, attribute, (size_t)n * sizeof *sizes);
-    } else if (n == 0) {
-        int64_t part = (total + call->n_out - 1) / call->n_out;
-        for (; n < call->n_out; n++) {
-            sizes[n] = part < total - sum ? part : total - sum;
-            sum += sizes[n];
+    int64_t n;
+    const int64_t *attr = lac_node_ints(call->node, "split", &n);
+    const lac_tensor *in = call->in[0], *split = lac_op_in(call, 1);
+    if (attr || split) {
+        if (split) {
+            LAC_TRY(lac_op_type(call, 1, "split", LAC_OP_INDEX, err));
+            n = lac_tensor_count(split);
+            if (!split->data && n > 0)
+                return lac_fail(err, LAC_ERROR_UNSUPPORTED,
+                                "Split: shape depends on data of input 'split'");
         }
-        sum = 0;
+        if (n != call->n_out)
+            return lac_fail(err, LAC_ERROR_INPUT, "Split: %lld sizes for %d outputs", (long long)n,
+                            call->n_out);
+        *size = split ? lac_op_index(split, i) : attr[i];
+        if (*size < 0)
+            return lac_fail(err, LAC_ERROR_INPUT, "Split: split[%d] is %lld", i, (long long)*size);
+        return LAC_OK;
     }
-    for (int64_t i = 0; i < n && i < PARTS; i++)
-        if (sizes[i] < 0 || __builtin_add_overflow(sum, sizes[i], &sum))
-            return lac_fail(err, LAC_ERROR_INPUT, "split[%lld] = %lld", (long long)i,
-                            (long long)sizes[i]);
-    if (n != call->n_out || sum != total)
-        return lac_fail(err, LAC_ERROR_INPUT,
-                        "%lld sizes of sum %lld for %d outputs and %lld elements along axis %d",
-                        (long long)n, (long long)sum, call->n_out, (long long)total, axis);
+    if (in->dims[axis] % call->n_out != 0)
+        return lac_fail(err, LAC_ERROR_INPUT, "Split: size %lld does not divide into %d parts",
+                        (long long)in->dims[axis], call->n_out);
+    *size = in->dims[axis] / call->n_out;
     return LAC_OK;
 }
 
 static lac_status infer_split(const lac_call *call, lac_error *err)
 {
     int axis;
-    int64_t sizes[PARTS], dims[LAC_MAX_RANK];
+    int64_t dims[LAC_MAX_RANK], size, sum = 0;
     LAC_TRY(lac_op_inputs(call, 1, 2, LAC_OP_ANY, err));
     const lac_tensor *in = call->in[0];
     LAC_TRY(lac_op_axis(lac_node_int(call->node, "axis", 0), in->rank, &axis, err));
-    LAC_TRY(read_sizes(call, axis, sizes, err));
     memcpy(dims, in->dims, sizeof dims);
     for (int i = 0; i < call->n_out; i++) {
-        dims[axis] = sizes[i];
+        LAC_TRY(part_size(call, axis, i, &size, err));
+        dims[axis] = size;
+        if (__builtin_add_overflow(sum, size, &sum) || sum > in->dims[axis])
+            return lac_fail(err, LAC_ERROR_INPUT, "Split: the sizes exceed %lld",
+                            (long long)in->dims[axis]);
         LAC_TRY(lac_op_out(call, i, in->dtype, in->rank, dims, err));
     }
+    if (sum != in->dims[axis])
+        return lac_fail(err, LAC_ERROR_INPUT, "Split: the sizes add up to %lld, not %lld",
+                        (long long)sum, (long long)in->dims[axis]);
     return LAC_OK;
 }
 
 static lac_status run_split(const lac_call *call, lac_error *err)
 {
     int axis;
-    int64_t sizes[PARTS], begin = 0;
-    LAC_TRY(lac_op_axis(lac_node_int(call->node, "axis", 0), call->in[0]->rank, &axis, err));
-    LAC_TRY(read_sizes(call, axis, sizes, err));
+    const lac_tensor *in = call->in[0];
+    LAC_TRY(lac_op_axis(lac_node_int(call->node, "axis", 0), in->rank, &axis, err));
+    if (lac_tensor_count(in) == 0)
+        return LAC_OK;
+    size_t size = lac_op_size(in->dtype);
+    int64_t rows = lac_op_product(in->dims, 0, axis), along, at = 0;
+    int64_t whole = lac_op_product(in->dims, axis, in->rank);
     for (int i = 0; i < call->n_out; i++) {
+        LAC_TRY(part_size(call, axis, i, &along, err));
+        int64_t run = along * lac_op_product(in->dims, axis + 1, in->rank);
         if (lac_op_wanted(call, i))
-            move(call->in[0], &call->out[i], axis, begin, false);
-        begin += sizes[i];
+            copy_blocks(size, rows, run, call->out[i].data, run,
+                        (const char *)in->data + at * (int64_t)size, whole);
+        at += run;
     }
     return LAC_OK;
 }
 
 const lac_op lac_op_split = {
-    .row = LAC_ROW(lac_op, "Split", "cuts a tensor into parts along an axis"),
+    .row = LAC_ROW(lac_op, "Split", "parts of a tensor along an axis"),
     .domain = "",
     .since = 2,
     .dtypes = LAC_OP_ANY,
