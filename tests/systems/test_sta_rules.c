@@ -275,6 +275,26 @@ static void test_refusals(void **state)
     assert_int_equal(lac_operand_pattern(&operand, "5:4", &err), LAC_ERROR_INPUT);
 }
 
+/* A layer of a real network that does not fit is the host's; the reason names the parameter. */
+static void test_captured_misfits(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"fc:in=25088,out=16",
+                                        "conv:c=2048,h=3,w=3,k=2,r=3,s=3,pad=1",
+                                        "attention:heads=64,tokens=400,dim=64"};
+    float scale = 1;
+    char why[256];
+    for (size_t i = 0; i < 3; i++) {
+        lac_layer layer;
+        assert_int_equal(lac_layer_parse(&layer, texts[i], &err), LAC_OK);
+        assert_true(sta_row()->supports(&layer, sta_defaults(), why, sizeof why));
+        layer.operand[LAC_ROLE_ACTIVATIONS].scale = &scale;
+        layer.operand[LAC_ROLE_ACTIVATIONS].scale_count = 1;
+        assert_false(sta_row()->supports(&layer, sta_defaults(), why, sizeof why));
+        assert_non_null(strstr(why, i == 2 ? "act =" : "wslot ="));
+    }
+}
+
 /* An image packed for another array is refused; broken promises of N:M run dense. */
 static void test_real_weights(void **state)
 {
@@ -451,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_score_scales),
         cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_captured_misfits),
         cmocka_unit_test(test_real_weights),
         cmocka_unit_test(test_other_layers),
         cmocka_unit_test(test_data_changes_no_cycle),

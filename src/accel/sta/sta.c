@@ -139,7 +139,38 @@ static bool attention_runs(const lac_layer *layer, char *why, size_t why_size)
     return true;
 }
 
-static bool supports(const lac_layer *layer, const lac_params *params, char *why, size_t why_size)
+/* Does the layer fit the buffers? Names the parameter that is too small. */
+static lac_status fits(const lac_layer *layer, const lac_sta_machine *machine, lac_error *err)
+{
+    const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
+    int n = w->m > 1 ? w->n : 1, m = w->m > 1 ? w->m : 1;
+    int64_t k, block;
+    if (is_kind(layer, "attention"))
+        return lac_sta_attention_fits(machine, lac_layer_dim_get(layer, "heads"),
+                                      lac_layer_dim_get(layer, "tokens"),
+                                      lac_layer_dim_get(layer, "dim"), err);
+    if (is_kind(layer, "encoder"))
+        return LAC_OK; /* never captured */
+    if (is_kind(layer, "conv"))
+        k = lac_layer_dim_get(layer, "r") * lac_layer_dim_get(layer, "s") *
+            ((lac_layer_dim_get(layer, "c") + m - 1) / m * m);
+    else
+        k = lac_layer_dim_get(layer, is_kind(layer, "fc") ? "in" : "k");
+    lac_sta_tile tile = lac_sta_tile_make(machine, n, m, k, true);
+    LAC_TRY(lac_sta_fits(machine, &tile, err));
+    return lac_sta_gemm_block(machine, k, &block, err);
+}
+
+/* Layers of a real network carry scales; synthetic ones are plain integers. */
+static bool is_captured(const lac_layer *layer)
+{
+    for (int role = 0; role < LAC_ROLE_LIMIT; role++)
+        if (layer->operand[role].scale_count > 0)
+            return true;
+    return false;
+}
+
+static bool runs(const lac_layer *layer, const lac_params *params, char *why, size_t why_size)
 {
     const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
     bool conv = is_kind(layer, "conv"), product = is_kind(layer, "gemm") || is_kind(layer, "fc");
@@ -165,6 +196,21 @@ static bool supports(const lac_layer *layer, const lac_params *params, char *why
         return false;
     }
     return true;
+}
+
+/* A synthetic layer or a parameter that does not fit is the user's error and `simulate` says so;
+ * one layer of a real network that does not fit goes to the host and the others still run. */
+static bool supports(const lac_layer *layer, const lac_params *params, char *why, size_t why_size)
+{
+    lac_sta_machine machine = lac_sta_machine_of(params);
+    lac_error err;
+    if (!runs(layer, params, why, why_size))
+        return false;
+    if (!is_captured(layer) || machine.write_bytes < 4 * machine.cols ||
+        fits(layer, &machine, &err) == LAC_OK)
+        return true;
+    snprintf(why, why_size, "%s", err.message);
+    return false;
 }
 
 /* 45 nm constants of Horowitz, ISSCC 2014, quoted from memory in dossier 4.8; not STA's FPGA. */

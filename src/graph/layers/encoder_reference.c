@@ -221,6 +221,7 @@ lac_status lac_encoder_reference(const lac_layer *layer, int64_t segment, lac_te
     int n[LAC_ENCODER_OPS], m[LAC_ENCODER_OPS];
     int8_t gelu[256];
     room r;
+    memset(output, 0, sizeof *output);
     LAC_TRY(lac_operand_need(layer, LAC_ROLE_QUERY, e.tokens * e.dim, err));
     LAC_TRY(lac_operand_need(layer, LAC_ROLE_WEIGHTS, e.layers * e.layer_elements, err));
     const lac_tensor *x = &layer->operand[LAC_ROLE_QUERY].tensor;
