@@ -26,7 +26,7 @@ typedef struct lac_energy {
 } lac_energy;
 
 typedef struct lac_result {
-    int64_t cycles, macs, effectual_macs;
+    int64_t cycles, macs, effectual_macs; /* effectual: -1 when the layer has no operands */
     int64_t multipliers; /* of the array: utilization = effectual_macs / (multipliers * cycles) */
     int64_t dram_bytes, sram_bytes;
     int n_counters, n_stalls, n_energies;

@@ -67,7 +67,9 @@ typedef struct lac_layer {
      * [batch][h][w][c], attention [batch][tokens][heads][dim]. False: the order of CONVENTIONS:
      * conv [batch][c][h][w], attention [heads][tokens][dim]. */
     bool channels_last;
-    double softmax_scale; /* attention: factor on Q K^T, e.g. 1/sqrt(dim); 0: not given */
+    /* Attention: factor on Q K^T, e.g. 1/sqrt(dim); 0: not given. The integer reference has uint8
+     * probabilities in units of 1/256, so that its output counts scale_v / 256. */
+    double softmax_scale;
     lac_activation activation;
     float low, high;    /* of LAC_ACT_CLIP */
     lac_tensor output;  /* where the result goes; its dtype says int32 sums, float32, ... */

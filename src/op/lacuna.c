@@ -7,10 +7,11 @@
 #include "core/clones.h"
 #include "core/memory.h"
 #include "core/parallel.h"
-#include "op/nn_math.h"
+#include "core/vmath.h"
 #include "op/product.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,18 +68,14 @@ typedef struct curve {
     int kind;
 } curve;
 
-LAC_CLONES static void curve_run(const float *x, float *y, int64_t n, int kind)
+static void curve_run(const float *x, float *y, int64_t n, int kind)
 {
     if (kind == GELU)
-        for (int64_t i = 0; i < n; i++)
-            y[i] = x[i] * (0.5f + 0.5f * lac_nn_erf(x[i] * 0.70710678118654752f));
-    else if (kind == GELU_TANH) /* 0.79788456 = sqrt(2 / pi) */
-        for (int64_t i = 0; i < n; i++)
-            y[i] = x[i] * (0.5f + 0.5f * lac_nn_tanh(0.79788456080286536f *
-                                                     (x[i] + 0.044715f * x[i] * x[i] * x[i])));
+        lac_vec_gelu(x, y, n);
+    else if (kind == GELU_TANH)
+        lac_vec_gelu_tanh(x, y, n);
     else
-        for (int64_t i = 0; i < n; i++)
-            y[i] = x[i] * lac_nn_sigmoid(x[i]);
+        lac_vec_silu(x, y, n);
 }
 
 static void curve_range(void *context, int64_t begin, int64_t end)
@@ -201,17 +198,11 @@ static lac_status attention_infer(const lac_call *call, lac_error *err)
 /* Softmax of scale * s + mask, in place. */
 LAC_CLONES static void weigh(float *s, const float *mask, int64_t n, float scale)
 {
-    float max = -INFINITY, sum = 0;
     for (int64_t i = 0; i < n; i++)
         s[i] = s[i] * scale + (mask ? mask[i] : 0);
-    for (int64_t i = 0; i < n; i++)
-        max = s[i] > max ? s[i] : max;
-    max = max == -INFINITY ? 0 : max;
-    for (int64_t i = 0; i < n; i++)
-        s[i] = lac_nn_exp(s[i] - max);
-    for (int64_t i = 0; i < n; i++)
-        sum += s[i];
-    float factor = 1 / sum;
+    float max = lac_vec_max(s, n);
+    lac_vec_exp_minus(s, max == -INFINITY ? 0 : max, s, n);
+    float factor = 1 / lac_vec_sum(s, n);
     for (int64_t i = 0; i < n; i++)
         s[i] *= factor;
 }

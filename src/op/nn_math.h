@@ -1,5 +1,6 @@
-/* exp, tanh, sigmoid and erf in float32 as straight lines of arithmetic, so that loops over them
- * become vector code, with the same bits at any vector width. */
+/* exp, tanh, sigmoid and rounding in float32 as straight lines of arithmetic, for loops over
+ * strided or single elements (rows use core/vmath.h): vector code with the same bits at any vector
+ * width. */
 #ifndef LACUNA_OP_NN_MATH_H
 #define LACUNA_OP_NN_MATH_H
 
@@ -75,19 +76,6 @@ static inline float lac_nn_tanh(float x)
     q = q * s + 2.26843463243900e-03f;
     q = q * s + 4.89352518554385e-03f;
     return c * p / q;
-}
-
-/* Abramowitz and Stegun 7.1.26, absolute error below 3e-7 in float32. */
-static inline float lac_nn_erf(float x)
-{
-    float a = x < 0 ? -x : x;
-    float t = 1.0f / (1.0f + 0.3275911f * a), p = 1.061405429f;
-    p = p * t - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    float y = 1.0f - p * t * lac_nn_exp(-a * a);
-    return x < 0 ? -y : y;
 }
 
 #endif

@@ -27,7 +27,11 @@ enum { LAC_PANEL = 16 }; /* columns that are computed together */
      * row. */                                                                                     \
     void lac_panel_##suffix(int64_t m, int64_t k, const type *a, int64_t a_row, int64_t a_col,     \
                             const type *b, int64_t b_row, type *c, int64_t c_row,                  \
-                            int64_t columns);
+                            int64_t columns);                                                      \
+    /* y[i] = a[i] . x for m rows of a, each k contiguous elements: sixteen sums side by side,     \
+     * then their total. */                                                                        \
+    void lac_dots_##suffix(int64_t m, int64_t k, const type *a, int64_t a_row, const type *x,      \
+                           type *y);
 
 LAC_PRODUCT_DECLARE(f32, float)
 LAC_PRODUCT_DECLARE(f64, double)

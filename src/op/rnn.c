@@ -1,10 +1,11 @@
 /* LSTM, GRU and RNN. The inputs of all steps meet the weights in one product; then each step adds
- * h R^T, for which R is copied once as panels [gates * hidden / 64][hidden][64], read in order. */
+ * h R^T as dot products with the rows of R, which stand in the order they are read. */
 #include "op/rnn.h"
 
 #include "core/clones.h"
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "core/vmath.h"
 #include "op/nn_math.h"
 #include "op/product.h"
 
@@ -12,51 +13,40 @@
 #include <math.h>
 #include <string.h>
 
-enum { WIDE = 64 };
+enum { BLOCK = 64 };
 
 typedef struct state { /* one direction of one run */
     const lac_rnn *g;
     int direction;
-    const float *panels, *gate_bias; /* packed R; sums of Wb and Rb that are added to the gates */
-    const float *recurrent_bias;     /* GRU with linear_before_reset: Rb of the h gate */
-    const float *peephole;           /* i, o, f, each [hidden], or NULL */
-    float *gates;                    /* [steps][batch][gates * hidden]: x W^T + bias */
-    float *product;                  /* [batch][gates * hidden] */
-    float *h, *c;                    /* [batch][hidden] */
-    const float *h_in;               /* operand of the running recurrent product */
-    int64_t first, last;             /* panels of that product */
+    const float *r, *gate_bias;  /* R; sums of Wb and Rb that are added to the gates */
+    const float *recurrent_bias; /* GRU with linear_before_reset: Rb of the h gate */
+    const float *peephole;       /* i, o, f, each [hidden], or NULL */
+    float *gates;                /* [steps][batch][gates * hidden]: x W^T + bias */
+    float *product;              /* [batch][gates * hidden] */
+    float *h, *c;                /* [batch][hidden] */
+    const float *h_in;           /* operand of the running recurrent product */
+    int64_t from, to;            /* rows of that product */
 } state;
 
-/* product[b][...] = h[b] R^T for some panels */
-LAC_CLONES static void recur(const float *panel, const float *h, int64_t hidden, float *out,
-                             int64_t columns)
-{
-    float sum[WIDE] = {0};
-    for (int64_t k = 0; k < hidden; k++)
-        for (int j = 0; j < WIDE; j++)
-            sum[j] += h[k] * panel[k * WIDE + j];
-    memcpy(out, sum, (size_t)columns * sizeof(float));
-}
-
-static void recur_panels(void *context, int64_t begin, int64_t end)
+/* product[b][...] = h[b] R^T for some blocks of rows */
+static void recur(void *context, int64_t begin, int64_t end)
 {
     const state *s = context;
     int64_t hidden = s->g->hidden, rows = s->g->gates * hidden;
-    for (int64_t p = s->first + begin; p < s->first + end; p++)
+    for (int64_t i = s->from + begin * BLOCK; i < s->to && i < s->from + end * BLOCK; i += BLOCK)
         for (int64_t b = 0; b < s->g->batch; b++)
-            recur(s->panels + p * hidden * WIDE, s->h_in + b * hidden, hidden,
-                  s->product + b * rows + p * WIDE,
-                  rows - p * WIDE < WIDE ? rows - p * WIDE : WIDE);
+            lac_dots_f32(s->to - i < BLOCK ? s->to - i : BLOCK, hidden, s->r + i * hidden, hidden,
+                         s->h_in + b * hidden, s->product + b * rows + i);
 }
 
-/* Rows [from, to) of R times each h; panels at the seams are computed whole. */
+/* Rows [from, to) of R times each h. */
 static void multiply(state *s, const float *h, int64_t from, int64_t to)
 {
     s->h_in = h;
-    s->first = from / WIDE;
-    s->last = (to + WIDE - 1) / WIDE;
-    int64_t work = s->g->hidden * WIDE * s->g->batch;
-    lac_parallel_for(s->last - s->first, 131072 / (work + 1) + 1, recur_panels, s);
+    s->from = from;
+    s->to = to;
+    int64_t work = s->g->hidden * BLOCK * s->g->batch;
+    lac_parallel_for((to - from + BLOCK - 1) / BLOCK, 131072 / (work + 1) + 1, recur, s);
 }
 
 static float activate(const lac_rnn_activation *f, float x)
@@ -88,14 +78,12 @@ static float activate(const lac_rnn_activation *f, float x)
     }
 }
 
-LAC_CLONES static void activate_row(const lac_rnn_activation *f, float *x, int64_t n)
+static void activate_row(const lac_rnn_activation *f, float *x, int64_t n)
 {
     if (f->kind == LAC_RNN_SIGMOID)
-        for (int64_t i = 0; i < n; i++)
-            x[i] = lac_nn_sigmoid(x[i]);
+        lac_vec_sigmoid(x, x, n);
     else if (f->kind == LAC_RNN_TANH)
-        for (int64_t i = 0; i < n; i++)
-            x[i] = lac_nn_tanh(x[i]);
+        lac_vec_tanh(x, x, n);
     else
         for (int64_t i = 0; i < n; i++)
             x[i] = activate(f, x[i]);
@@ -280,15 +268,6 @@ static lac_status input_gates(const lac_call *call, const state *s, lac_error *e
     return LAC_OK;
 }
 
-static void pack(const float *r, int64_t rows, int64_t hidden, float *panels)
-{
-    for (int64_t p = 0; p * WIDE < rows; p++)
-        for (int64_t j = 0; j < WIDE; j++)
-            for (int64_t k = 0; k < hidden; k++)
-                panels[(p * hidden + k) * WIDE + j] =
-                    p * WIDE + j < rows ? r[(p * WIDE + j) * hidden + k] : 0;
-}
-
 static void initial(const lac_call *call, const state *s, int input, float *h)
 {
     const lac_tensor *from = input < 0 ? NULL : lac_op_in(call, input);
@@ -312,17 +291,16 @@ static lac_status direction(const lac_call *call, const lac_rnn *g, int d, float
                             lac_error *err)
 {
     int64_t n = g->hidden, rows = g->gates * n, size = g->batch * n;
-    int64_t padded = (rows + WIDE - 1) / WIDE * WIDE;
     const lac_tensor *bias = lac_op_in(call, 3),
                      *peepholes = g->gates == 4 ? lac_op_in(call, 7) : NULL;
     state s = {.g = g, .direction = d};
-    float *gate_bias = memory, *panels = gate_bias + rows;
-    s.gates = panels + padded * n;
+    float *gate_bias = memory;
+    s.gates = gate_bias + rows;
     s.product = s.gates + g->steps * g->batch * rows;
     s.h = s.product + g->batch * rows;
     s.c = s.h + size;
     s.gate_bias = gate_bias;
-    s.panels = panels;
+    s.r = (const float *)call->in[2]->data + d * rows * n;
     s.peephole = peepholes ? (const float *)peepholes->data + d * 3 * n : NULL;
     memset(gate_bias, 0, (size_t)rows * sizeof(float));
     if (bias) {
@@ -332,7 +310,6 @@ static lac_status direction(const lac_call *call, const lac_rnn *g, int d, float
             gate_bias[i] = wb[i] + (apart && i >= 2 * n ? 0 : rb[i]);
         s.recurrent_bias = apart ? rb + 2 * n : NULL;
     }
-    pack((const float *)call->in[2]->data + d * rows * n, rows, n, panels);
     initial(call, &s, 5, s.h);
     initial(call, &s, g->gates == 4 ? 6 : -1, s.c);
     LAC_TRY(input_gates(call, &s, err));
@@ -349,8 +326,7 @@ static lac_status run_wide(const lac_call *call, lac_error *err)
     LAC_TRY(lac_rnn_read(call, &g, err));
     int64_t rows = g.gates * g.hidden, floats;
     /* everything of one direction; five states: h, c, scratch of a step, copies of h and c */
-    int64_t parts[] = {rows, (rows + WIDE) * g.hidden, g.steps * g.batch * rows, g.batch * rows,
-                       5 * g.batch * g.hidden};
+    int64_t parts[] = {rows, g.steps * g.batch * rows, g.batch * rows, 5 * g.batch * g.hidden};
     floats = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (__builtin_add_overflow(floats, parts[i], &floats))

@@ -5,13 +5,14 @@
 
 #include "core/clones.h"
 #include "core/parallel.h"
+#include "core/vmath.h"
 #include "op/nn_math.h"
 
 #include <math.h>
 
 #define TYPES (LAC_NN_FLOATS | LAC_BIT(LAC_F64))
 
-enum { LANES = 16, STRIP = 64 };
+enum { STRIP = 64 };
 
 typedef struct task {
     const void *x;
@@ -43,40 +44,11 @@ static lac_status infer(const lac_call *call, lac_error *err)
     return lac_op_out_same(call, err);
 }
 
-LAC_CLONES static float row_max(const float *x, int64_t n)
+/* y = exp(x - max); their sum */
+static float row_exp(const float *x, float *y, int64_t n, float max)
 {
-    float lane[LANES], result = -INFINITY;
-    int64_t i = 0;
-    for (int j = 0; j < LANES; j++)
-        lane[j] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
-    for (int j = 0; j < LANES; j++)
-        result = lane[j] > result ? lane[j] : result;
-    for (; i < n; i++)
-        result = x[i] > result ? x[i] : result;
-    return result;
-}
-
-/* y = exp(x - max); the sum in 16 lanes */
-LAC_CLONES static float row_exp(const float *x, float *y, int64_t n, float max)
-{
-    float lane[LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++) {
-            float e = lac_nn_exp(x[i + j] - max);
-            y[i + j] = e;
-            lane[j] += e;
-        }
-    for (int j = 0; j < LANES; j++)
-        sum += lane[j];
-    for (; i < n; i++) {
-        y[i] = lac_nn_exp(x[i] - max);
-        sum += y[i];
-    }
-    return sum;
+    lac_vec_exp_minus(x, max, y, n);
+    return lac_vec_sum(y, n);
 }
 
 LAC_CLONES static void row_finish(const float *x, float *y, int64_t n, float max, float sum,
@@ -97,7 +69,7 @@ static void rows(void *context, int64_t begin, int64_t end)
     for (int64_t r = begin; r < end; r++) {
         const float *x = (const float *)t->x + r * t->n;
         float *y = (float *)t->y + r * t->n;
-        float max = row_max(x, t->n);
+        float max = lac_vec_max(x, t->n);
         float from = max == -INFINITY ? 0 : max; /* a row of -inf: 0/0, like the definition */
         float scratch[STRIP], sum = 0;
         if (t->logarithm && x == y) { /* in place: x must survive the sum */

@@ -1,10 +1,11 @@
 /* Operators of neural layers: identities that need no stored numbers, hostile shapes, layers. The
  * values of single operators are checked by the standard's own node tests. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <lacuna/lacuna.h>
 #include <lacuna/op.h>
