@@ -127,7 +127,7 @@ static lac_status run_split(const lac_call *call, lac_error *err)
     if (lac_tensor_count(in) == 0)
         return LAC_OK;
     size_t size = lac_op_size(in->dtype);
-    int64_t rows = lac_op_product(in->dims, 0, axis), along, at = 0;
+    int64_t rows = lac_op_product(in->dims, 0, axis), along = 0, at = 0;
     int64_t whole = lac_op_product(in->dims, axis, in->rank);
     for (int i = 0; i < call->n_out; i++) {
         LAC_TRY(part_size(call, axis, i, &along, err));
