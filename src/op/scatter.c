@@ -109,7 +109,7 @@ static lac_status run_scatter(const lac_call *call, lac_error *err)
     walk.stride[1][axis] = 0;
     lac_walk_collapse(&walk);
     job.step = walk.stride[1][walk.rank - 1];
-    lac_walk_each(&walk, INT64_MAX, scatter_body, &job); /* in order */
+    lac_walk_each(&walk, lac_tensor_count(indices), scatter_body, &job); /* whole: in order */
     return LAC_OK;
 }
 
