@@ -2,6 +2,8 @@
  *     bench_latency MODEL.onnx THREADS [SECONDS [LENGTH [steps]]]
  * prints the median and the least of all runs within SECONDS, in milliseconds; with `steps` also
  * every step's kernel and time. */
+#include "core/parallel.h"
+
 #include <lacuna/lacuna.h>
 
 #include <stdio.h>
@@ -59,6 +61,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s MODEL.onnx THREADS [SECONDS [LENGTH [steps]]]\n", argv[0]);
         return 2;
     }
+    lac_threads_calm(argv);
     double limit = argc > 3 ? atof(argv[3]) * 1e3 : 1e3;
     int64_t length = argc > 4 ? atoll(argv[4]) : 32;
     lac_session_options options = {.time_steps = argc > 5};

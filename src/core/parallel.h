@@ -10,6 +10,13 @@
 void lac_parallel_for(int64_t count, int64_t grain,
                       void (*body)(void *context, int64_t begin, int64_t end), void *context);
 
+/* For main() of a program, first of all: threads that wait for work spin so long (tens of
+ * milliseconds) that on a machine with other work they hold up the very thread they wait for, and a
+ * run takes a hundred times longer. How long they spin is read from the environment before main;
+ * this starts the program once more with a short limit, unless the user gave one. Returns when
+ * there is nothing to do. */
+void lac_threads_calm(char **argv);
+
 /* lac_threads_set and lac_threads are public (lacuna/lacuna.h) and implemented beside this. */
 
 #endif

@@ -11,7 +11,7 @@ lac_codes_mode lac_codes_mode_of(const lac_packed *packed, bool halves)
     if (strcmp(packed->format->row.name, "int8") == 0)
         return LAC_CODES_INT8;
     return halves && lac_params_int(&packed->params, "bits") <= 4 ? LAC_CODES_HALF
-                                                                 : LAC_CODES_TABLE;
+                                                                  : LAC_CODES_TABLE;
 }
 
 static lac_status make_table(lac_codes_image *image, const lac_packed *packed, lac_error *err)

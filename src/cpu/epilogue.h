@@ -8,11 +8,11 @@
 #include <math.h>
 
 typedef struct lac_epilogue {
-    int64_t n;              /* outputs; row stride of output and residual */
-    const float *scale;     /* [n] factor of the sums; NULL: 1 */
-    const int32_t *offset;  /* [n] taken off integer sums; NULL: 0 */
-    const float *bias;      /* [n] or NULL */
-    const float *residual;  /* [m][n] or NULL */
+    int64_t n;             /* outputs; row stride of output and residual */
+    const float *scale;    /* [n] factor of the sums; NULL: 1 */
+    const int32_t *offset; /* [n] taken off integer sums; NULL: 0 */
+    const float *bias;     /* [n] or NULL */
+    const float *residual; /* [m][n] or NULL */
     lac_activation activation;
     float low, high;
     void *output; /* [m][n] */

@@ -10,11 +10,11 @@
 /* What an instruction set can do: one constant per kernel. */
 typedef struct lac_nm_layout {
     int columns, depth;
-    lac_dtype value;   /* int8, int16 or float32 */
-    int spans;         /* elements that a load of a window can cover: unit, 2 unit, 4 unit */
+    lac_dtype value; /* int8, int16 or float32 */
+    int spans;       /* elements that a load of a window can cover: unit, 2 unit, 4 unit */
     int unit;
-    double cost[3];    /* of a step, by span */
-    double load[3];    /* of a window */
+    double cost[3]; /* of a step, by span */
+    double load[3]; /* of a window */
     /* Where, among the columns * depth elements of a step, the position and the value of kept
      * weight `slot` of output `column` stand. */
     void (*place)(int column, int slot, int *position, int *value);

@@ -24,9 +24,9 @@ bool lac_packed_can_run(const lac_layer *layer, uint32_t dtypes, char *why, size
 
 /* Numbers of one run, made anew each time because scales may come from the data. */
 typedef struct lac_packed_numbers {
-    float *scale;       /* [n] room */
-    int32_t *offset;    /* [n] room; integer products */
-    int32_t *sum;       /* [n] sums of the weights of each output; integer products */
+    float *scale;    /* [n] room */
+    int32_t *offset; /* [n] room; integer products */
+    int32_t *sum;    /* [n] sums of the weights of each output; integer products */
 } lac_packed_numbers;
 
 lac_status lac_packed_numbers_make(lac_packed_numbers *numbers, int64_t n, bool integer,
@@ -44,18 +44,17 @@ double lac_packed_seconds(double seconds, double bytes, const lac_gemm_shape *sh
 
 /* Rows lac_kernel_gemm_NAME and lac_kernel_conv_NAME from the functions called PREFIX_... */
 #define LAC_PACKED_ROW(kind_, name_, format_, dtype_, isa_, prefix, text)                          \
-    const lac_kernel lac_kernel_##kind_##_##name_ = {                                              \
-        LAC_ROW(lac_kernel, #kind_ "_" #name_, text),                                              \
-        .kind = #kind_,                                                                            \
-        .format = format_,                                                                         \
-        .dtype = dtype_,                                                                           \
-        .isa = isa_,                                                                               \
-        .can_run = prefix##_can_run,                                                               \
-        .cost = prefix##_cost,                                                                     \
-        .prepare = prefix##_prepare,                                                               \
-        .run = prefix##_run,                                                                       \
-        .release = prefix##_release,                                                               \
-        .state_bytes = prefix##_bytes};
+    const lac_kernel lac_kernel_##kind_##_##name_ = {LAC_ROW(lac_kernel, #kind_ "_" #name_, text), \
+                                                     .kind = #kind_,                               \
+                                                     .format = format_,                            \
+                                                     .dtype = dtype_,                              \
+                                                     .isa = isa_,                                  \
+                                                     .can_run = prefix##_can_run,                  \
+                                                     .cost = prefix##_cost,                        \
+                                                     .prepare = prefix##_prepare,                  \
+                                                     .run = prefix##_run,                          \
+                                                     .release = prefix##_release,                  \
+                                                     .state_bytes = prefix##_bytes};
 #define LAC_PACKED_ROWS(name_, format_, dtype_, isa_, prefix, text)                                \
     LAC_PACKED_ROW(gemm, name_, format_, dtype_, isa_, prefix, text)                               \
     LAC_PACKED_ROW(conv, name_, format_, dtype_, isa_, prefix, text ", 1 x 1 convolution")

@@ -52,6 +52,7 @@ typedef struct lac_step {
     void *state;
     const float *packed_scale; /* of the DequantizeLinear behind packed weights */
     int64_t packed_scale_count;
+    bool single; /* too small to be worth waking threads */
     bool moving; /* touches tensors whose addresses change from run to run */
     char why[200];
     double seconds;
@@ -93,6 +94,10 @@ lac_status lac_plan_describe(lac_plan *plan, const lac_session *session, lac_ste
                              lac_error *err);
 lac_status lac_plan_run(lac_plan *plan, lac_session *session, const lac_tensor *in,
                         lac_tensor *out, lac_error *err);
+
+/* A layer of fewer multiply-accumulates is run by one thread: it takes some 60 us there, hardly more
+ * than a second thread takes to wake and to be waited for on a machine that does other things. */
+enum { LAC_SINGLE_MACS = 3000000 };
 
 /* Whether `value` depends on constants only (unpacked weights included). */
 bool lac_is_lazy(const lac_graph *graph, int value);

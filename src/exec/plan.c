@@ -452,7 +452,13 @@ static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *s
         step->layer.operand[LAC_ROLE_WEIGHTS].scale = scale;
         step->layer.operand[LAC_ROLE_WEIGHTS].scale_count = scale_count;
     }
-    return step->kernel->prepare(&step->layer, &step->state, err);
+    step->single = step->layer.kind->macs && step->layer.kind->macs(&step->layer) < LAC_SINGLE_MACS;
+    int threads = lac_threads();
+    if (step->single)
+        lac_threads_set(1);
+    lac_status status = step->kernel->prepare(&step->layer, &step->state, err);
+    lac_threads_set(threads);
+    return status;
 }
 
 lac_status lac_plan_describe(lac_plan *plan, const lac_session *session, lac_step *step,

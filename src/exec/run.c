@@ -31,8 +31,14 @@ static lac_status run_layer(lac_plan *plan, lac_session *session, lac_step *step
         }
     }
     if (!*done && step->kernel) {
+        int threads = step->single ? lac_threads() : 1;
         *done = true;
-        return step->kernel->run(&step->layer, step->state, err);
+        if (threads > 1)
+            lac_threads_set(1);
+        lac_status status = step->kernel->run(&step->layer, step->state, err);
+        if (threads > 1)
+            lac_threads_set(threads);
+        return status;
     }
     return LAC_OK;
 }

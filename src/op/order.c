@@ -97,8 +97,8 @@ static lac_status run_arg(const lac_call *call, bool smallest, lac_error *err)
         .run = run_##variable,                                                                     \
     };
 
-ARG(argmax, "ArgMax", "index of the largest element along an axis", false)
-ARG(argmin, "ArgMin", "index of the smallest element along an axis", true)
+ARG(arg_max, "ArgMax", "index of the largest element along an axis", false)
+ARG(arg_min, "ArgMin", "index of the smallest element along an axis", true)
 
 /* ---- TopK ---------------------------------------------------------------------------------- */
 
@@ -204,7 +204,7 @@ static lac_status run_topk(const lac_call *call, lac_error *err)
 }
 
 /* `sorted` = 0 leaves the order open: ours is then sorted as well. */
-const lac_op lac_op_topk = {
+const lac_op lac_op_top_k = {
     .row = LAC_ROW(lac_op, "TopK", "the k largest or smallest elements along an axis"),
     .domain = "",
     .since = 1,

@@ -9,18 +9,20 @@ typedef struct range {
     int64_t start, step, count;
 } range;
 
-/* Element positions start, start + step, ... within 0..size-1. Out-of-range bounds are clamped. */
+/* Element positions start, start + step, ... within 0..size-1. Bounds are clamped as the
+ * specification of Slice says: the start to a position (a step backwards from far before the
+ * beginning thus finds element 0, unlike numpy), the end to one step outside. */
 static range clamp(int64_t start, int64_t end, int64_t step, int64_t size)
 {
     range r = {0, step, 0};
     int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
     start += start < 0 ? size : 0;
     end += end < 0 ? size : 0;
-    start = start < low ? low : start > high ? high : start;
+    start = start < 0 ? 0 : start > high ? high : start;
     end = end < low ? low : end > high ? high : end;
     if (step > 0 && end > start)
         r.count = (end - start - 1) / step + 1;
-    if (step < 0 && start > end)
+    if (step < 0 && start > end && size > 0)
         r.count = (start - end - 1) / -(step + (step == INT64_MIN)) + 1;
     r.start = r.count > 0 ? start : 0;
     return r;

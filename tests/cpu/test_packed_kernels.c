@@ -1,6 +1,7 @@
-/* Every kernel of packed weights, walked from the table, against sums in 64-bit integers or doubles:
- * shapes below, at and above the tiles, all kinds of patterns, extremes of 8 bits, every epilogue;
- * one and two threads give the same bits. A kernel that this CPU lacks is skipped loudly. */
+/* Every kernel of packed weights, walked from the table, against sums in 64-bit integers or
+ * doubles: shapes below, at and above the tiles, all kinds of patterns, extremes of 8 bits, every
+ * epilogue; one and two threads give the same bits. A kernel that this CPU lacks is skipped loudly.
+ */
 #include "core/memory.h"
 #include "core/random.h"
 
@@ -19,11 +20,11 @@
 
 static const int64_t shapes[][3] = {
     /* m, n, k */
-    {1, 1, 1},    {1, 16, 64},  {2, 17, 65},  {3, 7, 33},   {4, 8, 16},   {5, 31, 100},
-    {7, 15, 31},  {8, 16, 32},  {9, 33, 129}, {17, 48, 200}, {13, 40, 63}, {33, 65, 257},
-    {1, 300, 784}, {6, 520, 12},
+    {1, 1, 1},    {1, 16, 64},   {2, 17, 65},   {3, 7, 33},   {4, 8, 16},
+    {5, 31, 100}, {7, 15, 31},   {8, 16, 32},   {9, 33, 129}, {17, 48, 200},
+    {13, 40, 63}, {33, 65, 257}, {1, 300, 784}, {6, 520, 12},
 };
-static const int patterns[][2] = {{1, 1}, {1, 2},  {2, 4}, {1, 4},  {2, 8},  {4, 8},
+static const int patterns[][2] = {{1, 1},  {1, 2},  {2, 4}, {1, 4},  {2, 8}, {4, 8},
                                   {8, 16}, {1, 16}, {3, 5}, {5, 16}, {7, 32}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes, N_PATTERNS = sizeof patterns / sizeof *patterns };
 
@@ -33,8 +34,8 @@ typedef struct test_case {
     int bits;                 /* codebook, eie-csc: of a code */
     lac_dtype weight_dtype;   /* of the unpacked elements */
     lac_dtype output;
-    bool extremes;            /* 8-bit operands at their limits */
-    bool finish;              /* scales, bias, residual */
+    bool extremes; /* 8-bit operands at their limits */
+    bool finish;   /* scales, bias, residual */
     int32_t zero_point;
     lac_activation activation;
 } test_case;
@@ -211,8 +212,8 @@ static void build(built *b, const lac_kernel *kernel, const test_case *c)
     else if (strcmp(kernel->format, "codebook") == 0)
         snprintf(text, sizeof text, "codebook:bits=%d", c->bits);
     else if (strcmp(kernel->format, "eie-csc") == 0)
-        snprintf(text, sizeof text, "eie-csc:pe=%d,code_bits=%d,index_bits=%d",
-                 c->pattern_m, c->bits, c->pattern_n % 5 + 1);
+        snprintf(text, sizeof text, "eie-csc:pe=%d,code_bits=%d,index_bits=%d", c->pattern_m,
+                 c->bits, c->pattern_n % 5 + 1);
     else
         snprintf(text, sizeof text, "%s", kernel->format);
     check(lac_format_parse(text, &format, &params, &err), &err);
@@ -221,9 +222,9 @@ static void build(built *b, const lac_kernel *kernel, const test_case *c)
         shaped.rank = 4;
         shaped.dims[2] = shaped.dims[3] = 1;
     }
-    check(lac_pack(&b->packed, format, &params, conv ? LAC_VIEW_CONV : LAC_VIEW_ROWS, &shaped,
-                   &err),
-          &err);
+    check(
+        lac_pack(&b->packed, format, &params, conv ? LAC_VIEW_CONV : LAC_VIEW_ROWS, &shaped, &err),
+        &err);
 
     lac_operand *w = &b->layer.operand[LAC_ROLE_WEIGHTS];
     lac_operand *x = &b->layer.operand[LAC_ROLE_ACTIVATIONS];
@@ -276,8 +277,8 @@ static void run_case(const lac_kernel *kernel, const test_case *c)
     lac_tensor first;
     build(&b, kernel, c);
     if (!kernel->can_run(&b.layer, why, sizeof why))
-        fail_msg("%s refuses m=%d n=%d k=%d: %s", kernel->row.name, (int)c->m, (int)c->n,
-                 (int)c->k, why);
+        fail_msg("%s refuses m=%d n=%d k=%d: %s", kernel->row.name, (int)c->m, (int)c->n, (int)c->k,
+                 why);
     double cost = kernel->cost(&b.layer);
     assert_true(cost > 0 && cost < 1);
     lac_threads_set(1);
@@ -494,7 +495,7 @@ static void test_failures(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),   cmocka_unit_test(test_epilogues),
+        cmocka_unit_test(test_shapes),      cmocka_unit_test(test_epilogues),
         cmocka_unit_test(test_weight_only), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_failures),
     };

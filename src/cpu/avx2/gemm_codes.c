@@ -9,19 +9,22 @@ typedef struct codes_table {
     __m256 low, high; /* entries 0..7, 8..15 */
 } codes_table;
 
-#define COLUMNS            8
-#define ROWS               8
-#define HALVES             1
-#define VECTOR             __m256
-#define VECTOR_ZERO        _mm256_setzero_ps()
+#define COLUMNS             8
+#define ROWS                8
+#define HALVES              1
+#define VECTOR              __m256
+#define VECTOR_ZERO         _mm256_setzero_ps()
 #define VECTOR_STORE(to, v) _mm256_storeu_ps(to, v)
-#define STEP(sum, x, v)    _mm256_fmadd_ps(_mm256_set1_ps(x), v, sum)
-#define TABLE              codes_table
-#define TABLE_LOAD(floats) {_mm256_loadu_ps(floats), _mm256_loadu_ps((floats) + 8)}
-#define DECODE             decode
-#define SECONDS(mode)      0.2e-9
+#define STEP(sum, x, v)     _mm256_fmadd_ps(_mm256_set1_ps(x), v, sum)
+#define TABLE               codes_table
+#define TABLE_LOAD(floats)                                                                         \
+    {                                                                                              \
+        _mm256_loadu_ps(floats), _mm256_loadu_ps((floats) + 8)                                     \
+    }
+#define DECODE        decode
+#define SECONDS(mode) 0.15e-9
 #define SECONDS_DECODE(mode)                                                                       \
-    ((mode) == LAC_CODES_TABLE ? 4e-9 : (mode) == LAC_CODES_HALF ? 0.8e-9 : 0.5e-9)
+    ((mode) == LAC_CODES_TABLE ? 2.5e-9 : (mode) == LAC_CODES_HALF ? 0.4e-9 : 0.14e-9)
 
 static inline __attribute__((always_inline)) __m256 decode(const codes_table *table,
                                                            const lac_codes_image *image,

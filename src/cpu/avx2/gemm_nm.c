@@ -54,9 +54,8 @@ INLINE nm_bytes_slot nm_bytes_slot_load(const uint8_t *position, const int16_t *
     slot.high = _mm256_loadu_si256((const __m256i *)(value + 16));
     slot.position[0] = slot.position[1] = slot.position[2] = slot.position[3] = p;
     for (int part = 0; span > 16 && part < span / 16; part++) /* 0..15 become 0x70..0x7f */
-        slot.position[part] =
-            _mm256_adds_epu8(_mm256_sub_epi8(p, _mm256_set1_epi8((char)(16 * part))),
-                             _mm256_set1_epi8(0x70));
+        slot.position[part] = _mm256_adds_epu8(
+            _mm256_sub_epi8(p, _mm256_set1_epi8((char)(16 * part))), _mm256_set1_epi8(0x70));
     return slot;
 }
 
@@ -84,6 +83,7 @@ INLINE __m256i nm_bytes_step(__m256i sum, nm_bytes_window w, nm_bytes_slot slot,
 #define UNIT                     16
 #define VECTOR                   __m256i
 #define VECTOR_ZERO              _mm256_setzero_si256()
+#define VECTOR_ADD(a, b)         _mm256_add_epi32(a, b)
 #define VECTOR_STORE(to, v)      _mm256_storeu_si256((__m256i *)(to), v)
 #define WINDOW                   nm_bytes_window
 #define WINDOW_LOAD(p, span)     ((nm_bytes_window){p})
@@ -91,7 +91,7 @@ INLINE __m256i nm_bytes_step(__m256i sum, nm_bytes_window w, nm_bytes_slot slot,
 #define SLOT_LOAD(p, v, span)    nm_bytes_slot_load(p, v, span)
 #define STEP(sum, x, slot, span) nm_bytes_step(sum, x, slot, span)
 #define LAYOUT                   nm_bytes_layout
-#define SECONDS                  0.8e-9
+#define SECONDS                  0.57e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"
 
@@ -162,6 +162,7 @@ INLINE __m256 nm_floats_step(__m256 sum, nm_floats_window w, nm_floats_slot slot
 #define UNIT                     8
 #define VECTOR                   __m256
 #define VECTOR_ZERO              _mm256_setzero_ps()
+#define VECTOR_ADD(a, b)         _mm256_add_ps(a, b)
 #define VECTOR_STORE(to, v)      _mm256_storeu_ps(to, v)
 #define WINDOW                   nm_floats_window
 #define WINDOW_LOAD(p, span)     ((nm_floats_window){p})
@@ -169,7 +170,7 @@ INLINE __m256 nm_floats_step(__m256 sum, nm_floats_window w, nm_floats_slot slot
 #define SLOT_LOAD(p, v, span)    nm_floats_slot_load(p, v)
 #define STEP(sum, x, slot, span) nm_floats_step(sum, x, slot, span)
 #define LAYOUT                   nm_floats_layout
-#define SECONDS                  0.4e-9
+#define SECONDS                  0.26e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"
 

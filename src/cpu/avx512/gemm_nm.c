@@ -49,24 +49,25 @@ INLINE nm_bytes_slot nm_bytes_slot_load(const uint8_t *position, const int8_t *v
     return (nm_bytes_slot){_mm512_loadu_si512(position), _mm512_loadu_si512(value)};
 }
 
-#define NAME(x)                 CONCAT(nm_bytes_, x)
-#define ELEMENT                 uint8_t
-#define INTEGER                 1
-#define VALUE                   int8_t
-#define SUMS                    int32_t
-#define DEPTH                   4
-#define UNIT                    16
-#define VECTOR                  __m512i
-#define VECTOR_ZERO             _mm512_setzero_si512()
-#define VECTOR_STORE(to, v)     _mm512_storeu_si512(to, v)
-#define WINDOW                  __m512i
-#define WINDOW_LOAD             nm_bytes_load
-#define SLOT                    nm_bytes_slot
-#define SLOT_LOAD(p, v, span)   nm_bytes_slot_load(p, v)
+#define NAME(x)               CONCAT(nm_bytes_, x)
+#define ELEMENT               uint8_t
+#define INTEGER               1
+#define VALUE                 int8_t
+#define SUMS                  int32_t
+#define DEPTH                 4
+#define UNIT                  16
+#define VECTOR                __m512i
+#define VECTOR_ZERO           _mm512_setzero_si512()
+#define VECTOR_ADD(a, b)      _mm512_add_epi32(a, b)
+#define VECTOR_STORE(to, v)   _mm512_storeu_si512(to, v)
+#define WINDOW                __m512i
+#define WINDOW_LOAD           nm_bytes_load
+#define SLOT                  nm_bytes_slot
+#define SLOT_LOAD(p, v, span) nm_bytes_slot_load(p, v)
 #define STEP(sum, x, slot, span)                                                                   \
     _mm512_dpbusd_epi32(sum, _mm512_permutexvar_epi8((slot).position, x), (slot).value)
 #define LAYOUT  nm_bytes_layout
-#define SECONDS 0.7e-9
+#define SECONDS 0.35e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"
 
@@ -132,6 +133,7 @@ INLINE __m512 nm_floats_step(__m512 sum, nm_floats_window x, nm_floats_slot slot
 #define UNIT                     16
 #define VECTOR                   __m512
 #define VECTOR_ZERO              _mm512_setzero_ps()
+#define VECTOR_ADD(a, b)         _mm512_add_ps(a, b)
 #define VECTOR_STORE(to, v)      _mm512_storeu_ps(to, v)
 #define WINDOW                   nm_floats_window
 #define WINDOW_LOAD              nm_floats_load
@@ -139,10 +141,9 @@ INLINE __m512 nm_floats_step(__m512 sum, nm_floats_window x, nm_floats_slot slot
 #define SLOT_LOAD(p, v, span)    nm_floats_slot_load(p, v)
 #define STEP(sum, x, slot, span) nm_floats_step(sum, x, slot, span)
 #define LAYOUT                   nm_floats_layout
-#define SECONDS                  0.6e-9
+#define SECONDS                  0.45e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"
 
-LAC_PACKED_ROWS(nm_f32_avx512, "nm", LAC_F32, ISA, nm_floats,
-                "N:M float32, register shuffles")
+LAC_PACKED_ROWS(nm_f32_avx512, "nm", LAC_F32, ISA, nm_floats, "N:M float32, register shuffles")
 #endif

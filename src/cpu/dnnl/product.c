@@ -364,6 +364,8 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
             dnnl_primitive_desc_query(w->pd, dnnl_query_impl_info_str, 0, (void *)&name);
             if (name && strncmp(name, "ref", 3) == 0)
                 reason = "the library has only its reference for this";
+            else if (expected == LAC_I8 && dnnl_primitive_create(&w->primitive, w->pd))
+                reason = "the library cannot make what it promised"; /* seen with zero points */
         }
         product_release(w);
     }

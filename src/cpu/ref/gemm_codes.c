@@ -1,18 +1,18 @@
 /* Weights of few bits, portable: one output at a time, every weight through the table. */
 #include "cpu/codes_image.h"
 
-#define COLUMNS             1
-#define ROWS                8
-#define HALVES              0
-#define VECTOR              float
-#define VECTOR_ZERO         0
-#define VECTOR_STORE(to, v) ((to)[0] = (v))
-#define STEP(sum, x, v)     ((sum) + (x) * (v))
-#define TABLE               const float *
-#define TABLE_LOAD(floats)  (floats)
-#define DECODE              decode
-#define SECONDS(mode)        0.4e-9
-#define SECONDS_DECODE(mode) 0.5e-9
+#define COLUMNS              1
+#define ROWS                 8
+#define HALVES               0
+#define VECTOR               float
+#define VECTOR_ZERO          0
+#define VECTOR_STORE(to, v)  ((to)[0] = (v))
+#define STEP(sum, x, v)      ((sum) + (x) * (v))
+#define TABLE                const float *
+#define TABLE_LOAD(floats)   (floats)
+#define DECODE               decode
+#define SECONDS(mode)        0.2e-9
+#define SECONDS_DECODE(mode) 0.1e-9
 
 static inline float decode(const float *const *table, const lac_codes_image *image,
                            const uint8_t *code, int high, lac_codes_mode mode)

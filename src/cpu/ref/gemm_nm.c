@@ -154,8 +154,7 @@ static double nm_cost(const lac_layer *layer)
     const lac_packed *packed = layer->operand[LAC_ROLE_WEIGHTS].packed;
     if (!packed || !lac_gemm_shape_of(layer, &shape, NULL, 0))
         return 1e30;
-    double kept = (double)shape.n * (double)shape.k *
-                  (double)lac_params_int(&packed->params, "n") /
+    double kept = (double)shape.n * (double)shape.k * (double)lac_params_int(&packed->params, "n") /
                   (double)lac_params_int(&packed->params, "m");
     double blocks = (double)((shape.m + ROWS - 1) / ROWS * ROWS);
     return lac_packed_seconds(SECONDS_PER_KEPT * kept * blocks, 8 * kept, &shape);
