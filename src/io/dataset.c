@@ -151,9 +151,13 @@ static lac_status open_array(lac_dataset *d, const json_t *task, lac_error *err)
     }
     char *slash = strrchr(path, '/');
     if (slash) {
-        snprintf(slash, PATH_MAX - (size_t)(slash - path), "/train-images-idx3-ubyte.gz");
-        if (exists(path))
-            LAC_TRY(lac_idx_load(&d->train, path, err));
+        static const char *const names[] = {"/train-images-idx3-ubyte",
+                                            "/train-images-idx3-ubyte.gz"};
+        for (int i = 0; i < 2 && !d->train.data; i++) {
+            snprintf(slash, PATH_MAX - (size_t)(slash - path), "%s", names[i]);
+            if (exists(path))
+                LAC_TRY(lac_idx_load(&d->train, path, err));
+        }
     }
     bool alike = d->train.rank == d->samples.rank;
     for (int i = 1; alike && i < d->train.rank; i++)
