@@ -100,7 +100,7 @@ static lac_status part_size(const lac_call *call, int axis, int i, int64_t *size
 static lac_status infer_split(const lac_call *call, lac_error *err)
 {
     int axis;
-    int64_t dims[LAC_MAX_RANK], size, sum = 0;
+    int64_t dims[LAC_MAX_RANK], size = 0, sum = 0;
     LAC_TRY(lac_op_inputs(call, 1, 2, LAC_OP_ANY, err));
     const lac_tensor *in = call->in[0];
     LAC_TRY(lac_op_axis(lac_node_int(call->node, "axis", 0), in->rank, &axis, err));
@@ -127,7 +127,7 @@ static lac_status run_split(const lac_call *call, lac_error *err)
     if (lac_tensor_count(in) == 0)
         return LAC_OK;
     size_t size = lac_op_size(in->dtype);
-    int64_t rows = lac_op_product(in->dims, 0, axis), along, at = 0;
+    int64_t rows = lac_op_product(in->dims, 0, axis), along = 0, at = 0;
     int64_t whole = lac_op_product(in->dims, axis, in->rank);
     for (int i = 0; i < call->n_out; i++) {
         LAC_TRY(part_size(call, axis, i, &along, err));
