@@ -119,6 +119,17 @@ static lac_status open_images(lac_dataset *d, const json_t *task, lac_error *err
     return status;
 }
 
+/* Plain or gzip; the path it was in `path`. */
+static lac_status load_idx(lac_tensor *tensor, const json_t *task, const char *set,
+                           const char *suffix, char path[PATH_MAX], lac_error *err)
+{
+    path_of(task, set, suffix, path);
+    size_t length = strlen(path);
+    if (!exists(path) && length + 4 < PATH_MAX)
+        memcpy(path + length, ".gz", 4);
+    return lac_idx_load(tensor, path, err);
+}
+
 /* Samples beside labels; a training part in IDX files of the same folder serves calibration. */
 static lac_status open_array(lac_dataset *d, const json_t *task, lac_error *err)
 {
@@ -132,19 +143,21 @@ static lac_status open_array(lac_dataset *d, const json_t *task, lac_error *err)
     char path[PATH_MAX];
     path_of(task, set, "_u8.npy", path);
     if (!exists(path)) {
-        path_of(task, set, "-images-idx3-ubyte.gz", path);
-        LAC_TRY(lac_idx_load(&d->samples, path, err));
-        path_of(task, set, "-labels-idx1-ubyte.gz", path);
-        LAC_TRY(lac_idx_load(&d->labels, path, err));
+        LAC_TRY(load_idx(&d->samples, task, set, "-images-idx3-ubyte", path, err));
+        LAC_TRY(load_idx(&d->labels, task, set, "-labels-idx1-ubyte", path, err));
     } else {
         LAC_TRY(lac_npy_load(&d->samples, path, err));
         LAC_TRY(load(&d->labels, task, set, "_labels.npy", err));
     }
     char *slash = strrchr(path, '/');
     if (slash) {
-        snprintf(slash, PATH_MAX - (size_t)(slash - path), "/train-images-idx3-ubyte.gz");
-        if (exists(path))
-            LAC_TRY(lac_idx_load(&d->train, path, err));
+        static const char *const names[] = {"/train-images-idx3-ubyte",
+                                            "/train-images-idx3-ubyte.gz"};
+        for (int i = 0; i < 2 && !d->train.data; i++) {
+            snprintf(slash, PATH_MAX - (size_t)(slash - path), "%s", names[i]);
+            if (exists(path))
+                LAC_TRY(lac_idx_load(&d->train, path, err));
+        }
     }
     bool alike = d->train.rank == d->samples.rank;
     for (int i = 1; alike && i < d->train.rank; i++)
@@ -163,6 +176,8 @@ static lac_status open_tokens(lac_dataset *d, const json_t *task, lac_error *err
     if (d->samples.rank != want || (want == 3 && d->samples.dims[1] != 2))
         return lac_fail(err, LAC_ERROR_INPUT, "token ids: want [n]%s[tokens]",
                         want == 3 ? "[2]" : "");
+    if (d->samples.dims[want - 1] < 1)
+        return lac_fail(err, LAC_ERROR_INPUT, "token ids: samples of 0 tokens");
     return LAC_OK;
 }
 
@@ -406,6 +421,8 @@ static lac_status sample(lac_dataset *d, int64_t item, int run, lac_tensor *in, 
         char path[2 * PATH_MAX];
         lac_tensor image;
         snprintf(path, sizeof path, "%s/img/%s", d->folder, d->files[item]);
+        if (!exists(path)) /* beside labels.tsv */
+            snprintf(path, sizeof path, "%s/%s", d->folder, d->files[item]);
         LAC_TRY(lac_image_load(&image, path, err));
         lac_status status = lac_preprocess_image(&d->preprocess, &image, &in[d->input], err);
         lac_tensor_release(&image);
@@ -438,8 +455,10 @@ lac_status lac_dataset_sample(lac_dataset *d, int64_t item, int run, lac_tensor 
 int64_t lac_dataset_calibration_count(const lac_dataset *d, int64_t *left_out)
 {
     *left_out = 0;
-    if (d->kind == GLYPHS || d->train.data)
+    if (d->kind == GLYPHS)
         return CALIBRATION;
+    if (d->train.data)
+        return d->train.dims[0] < CALIBRATION ? d->train.dims[0] : CALIBRATION;
     *left_out = d->count < 2 * CALIBRATION ? d->count / 2 : CALIBRATION;
     return *left_out;
 }

@@ -69,11 +69,19 @@ static lac_status load_gzip(lac_tensor *tensor, const char *path, lac_error *err
     lac_text text = {0};
     char block[1 << 14];
     int got;
-    while ((got = gzread(file, block, sizeof block)) > 0 && text.length < LIMIT)
+    while ((got = gzread(file, block, sizeof block)) > 0 && text.length < LIMIT && !text.failed)
         lac_text_bytes(&text, block, (size_t)got);
-    bool good = got == 0 && !text.failed && gzclose(file) == Z_OK;
-    lac_status status = good ? lac_idx_parse(tensor, text.data ? text.data : "", text.length, err)
-                             : lac_fail(err, LAC_ERROR_INPUT, "damaged gzip data");
+    bool whole = gzclose(file) == Z_OK && got == 0; /* closing tells of a stream cut short */
+    lac_status status;
+    if (text.failed)
+        status = lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
+    else if (text.length >= LIMIT)
+        status =
+            lac_fail(err, LAC_ERROR_INPUT, "unpacks to more than the limit of %d bytes", LIMIT);
+    else if (!whole)
+        status = lac_fail(err, LAC_ERROR_INPUT, "damaged gzip data");
+    else
+        status = lac_idx_parse(tensor, text.data ? text.data : "", text.length, err);
     lac_text_release(&text);
     return status;
 #else

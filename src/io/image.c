@@ -14,13 +14,17 @@
 #include <spng.h>
 #endif
 
-enum { SIDE_LIMIT = 16384 };
+/* A file of a few bytes may claim any size and any number of passes over it. */
+enum { SIDE_LIMIT = 16384, PIXEL_LIMIT = 1 << 26, SCAN_LIMIT = 200 };
 
 static lac_status make(lac_tensor *image, int64_t height, int64_t width, lac_error *err)
 {
     if (height < 1 || width < 1 || height > SIDE_LIMIT || width > SIDE_LIMIT)
         return lac_fail(err, LAC_ERROR_INPUT, "an image of %lld x %lld, limit %d x %d",
                         (long long)width, (long long)height, SIDE_LIMIT, SIDE_LIMIT);
+    if (height * width > PIXEL_LIMIT)
+        return lac_fail(err, LAC_ERROR_INPUT, "an image of %lld x %lld, limit %d pixels",
+                        (long long)width, (long long)height, PIXEL_LIMIT);
     return lac_tensor_make(image, LAC_U8, 3, (int64_t[]){height, width, 3}, err);
 }
 
@@ -39,6 +43,15 @@ static void jpeg_fail(j_common_ptr info)
     longjmp(state->back, 1);
 }
 
+static void jpeg_pass(j_common_ptr info)
+{
+    jpeg_state *state = (jpeg_state *)info->err;
+    if (((j_decompress_ptr)info)->input_scan_number <= SCAN_LIMIT)
+        return;
+    snprintf(state->message, sizeof state->message, "more than %d scans", SCAN_LIMIT);
+    longjmp(state->back, 1);
+}
+
 static void jpeg_silent(j_common_ptr info, int level)
 {
     (void)info, (void)level;
@@ -47,6 +60,7 @@ static void jpeg_silent(j_common_ptr info, int level)
 static lac_status parse_jpeg(lac_tensor *image, const void *data, size_t bytes, lac_error *err)
 {
     struct jpeg_decompress_struct info;
+    struct jpeg_progress_mgr progress = {.progress_monitor = jpeg_pass};
     jpeg_state state;
     memset(&info, 0, sizeof info);
     info.err = jpeg_std_error(&state.manager);
@@ -58,6 +72,7 @@ static lac_status parse_jpeg(lac_tensor *image, const void *data, size_t bytes, 
         return lac_fail(err, LAC_ERROR_INPUT, "JPEG: %s", state.message);
     }
     jpeg_create_decompress(&info);
+    info.progress = &progress;
     jpeg_mem_src(&info, data, bytes);
     jpeg_read_header(&info, TRUE);
     info.out_color_space = JCS_RGB;

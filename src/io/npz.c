@@ -10,9 +10,6 @@
 #endif
 
 enum { ENTRY_LIMIT = 100000 };
-#define UNPACKED_LIMIT                                                                             \
-    ((uint64_t)1 << 36) /* of one array: a bomb is refused before it is filled                     \
-                         */
 
 static uint32_t u16(const uint8_t *p)
 {
@@ -46,6 +43,19 @@ static lac_status inflate_entry(const uint8_t *data, size_t packed, void *out, s
 #endif
 }
 
+static lac_status check_sum(const void *data, size_t bytes, uint32_t want, lac_error *err)
+{
+#if LACUNA_HAVE_ZLIB
+    uint32_t sum = (uint32_t)crc32_z(0, data, bytes);
+    if (sum != want)
+        return lac_fail(err, LAC_ERROR_INPUT, "its checksum is %08x, the archive says %08x", sum,
+                        want);
+#else
+    (void)data, (void)bytes, (void)want, (void)err;
+#endif
+    return LAC_OK;
+}
+
 static lac_status read_entry(const uint8_t *file, size_t size, const uint8_t *entry,
                              const char *name, lac_npz_visit *visit, void *context, lac_error *err)
 {
@@ -62,7 +72,9 @@ static lac_status read_entry(const uint8_t *file, size_t size, const uint8_t *en
     lac_tensor tensor;
     lac_status status;
     if (method == 0) {
-        status = lac_npy_parse(&tensor, file + begin, packed, err);
+        status = check_sum(file + begin, packed, u32(entry + 16), err);
+        if (status == LAC_OK)
+            status = lac_npy_parse(&tensor, file + begin, packed, err);
     } else if (method == 8) {
         /* No deflate stream unpacks to more than 1032 times its size. */
         if (bytes > (uint64_t)packed * 1032 + 64)
@@ -71,6 +83,8 @@ static lac_status read_entry(const uint8_t *file, size_t size, const uint8_t *en
         if (!out)
             return LAC_ERROR_MEMORY;
         status = inflate_entry(file + begin, packed, out, bytes, err);
+        if (status == LAC_OK)
+            status = check_sum(out, bytes, u32(entry + 16), err);
         if (status == LAC_OK)
             status = lac_npy_parse(&tensor, out, bytes, err);
         lac_free(out);
@@ -96,6 +110,7 @@ lac_status lac_npz_parse(const void *data, size_t bytes, lac_npz_visit *visit, v
     if (end == bytes)
         return lac_fail(err, LAC_ERROR_INPUT, "not an .npz file (no zip directory)");
     uint32_t count = u16(file + end + 10);
+    uint64_t total = 0; /* of packed bytes */
     size_t at = u32(file + end + 16);
     if (count > ENTRY_LIMIT)
         return lac_fail(err, LAC_ERROR_INPUT, "%u entries, limit %d", count, ENTRY_LIMIT);
@@ -111,6 +126,9 @@ lac_status lac_npz_parse(const void *data, size_t bytes, lac_npz_visit *visit, v
         name[length] = 0;
         if (length > 4 && strcmp(name + length - 4, ".npy") == 0)
             name[length - 4] = 0;
+        total += u32(file + at + 20);
+        if (total > bytes) /* or a small file could unpack to anything, again and again */
+            return lac_fail(err, LAC_ERROR_INPUT, "array '%s': the entries overlap", name);
         lac_status status = read_entry(file, bytes, file + at, name, visit, context, err);
         if (status != LAC_OK)
             return lac_fail_in(err, status, "array '%s'", name);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { PIXEL_LIMIT = 1 << 26 };
+
 static float number(const json_t *object, const char *key, float initial)
 {
     const json_t *value = json_object_get(object, key);
@@ -39,6 +41,24 @@ static lac_status read_kind(lac_preprocess *p, const char *kind, lac_error *err)
                     "preprocess.kind '%s': want none, scale, u8_affine or dequant", kind);
 }
 
+/* "mean" and "std" of values in 0..1, as most training code has them: (u8 / 255 - mean) / std. */
+static lac_status read_mean(lac_preprocess *p, const json_t *object, lac_error *err)
+{
+    float mean[3], std[3];
+    if (!json_object_get(object, "mean") && !json_object_get(object, "std"))
+        return LAC_OK;
+    LAC_TRY(channels(object, "mean", 0, mean, err));
+    LAC_TRY(channels(object, "std", 1, std, err));
+    p->kind = LAC_PREPROCESS_U8_AFFINE;
+    for (int i = 0; i < 3; i++) {
+        if (!(std[i] > 0))
+            return lac_fail(err, LAC_ERROR_INPUT, "preprocess.std is %g: want above 0", std[i]);
+        p->scale[i] = 1 / (255 * std[i]);
+        p->bias[i] = -mean[i] / std[i];
+    }
+    return LAC_OK;
+}
+
 static bool is(const json_t *object, const char *key, const char *text)
 {
     const char *value = json_string_value(json_object_get(object, key));
@@ -54,6 +74,7 @@ lac_status lac_preprocess_read(lac_preprocess *p, const json_t *object, lac_erro
     LAC_TRY(read_kind(p, kind ? kind : "none", err));
     LAC_TRY(channels(object, "scale", 1, p->scale, err));
     LAC_TRY(channels(object, "bias", 0, p->bias, err));
+    LAC_TRY(read_mean(p, object, err));
     p->zero_point = number(object, "zero_point", 0);
     p->size = json_integer_value(json_object_get(object, "size"));
     p->crop = json_integer_value(json_object_get(object, "crop"));
@@ -84,6 +105,12 @@ static lac_status resize(const lac_tensor *image, int64_t size, lac_tensor *out,
     int64_t h = image->dims[0], w = image->dims[1], c = image->rank == 3 ? image->dims[2] : 1;
     int64_t shorter = h < w ? h : w;
     int64_t to_h = (h * size + shorter / 2) / shorter, to_w = (w * size + shorter / 2) / shorter;
+    if (to_h > PIXEL_LIMIT / to_w)
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "preprocess.size %lld makes %lld x %lld pixels of an image of %lld x %lld, "
+                        "limit %d pixels",
+                        (long long)size, (long long)to_w, (long long)to_h, (long long)w,
+                        (long long)h, PIXEL_LIMIT);
     LAC_TRY(lac_tensor_make(out, LAC_U8, image->rank, (int64_t[]){to_h, to_w, c}, err));
     const uint8_t *from = image->data;
     uint8_t *to = out->data;
@@ -140,6 +167,8 @@ lac_status lac_preprocess_image(const lac_preprocess *p, const lac_tensor *image
 {
     if (image->dtype != LAC_U8 || image->rank < 2 || image->rank > 3)
         return lac_fail(err, LAC_ERROR_INPUT, "an image is uint8 [h][w] or [h][w][c]");
+    if (lac_tensor_count(image) == 0)
+        return lac_fail(err, LAC_ERROR_INPUT, "an image without pixels");
     if (!p->size)
         return crop_and_scale(p, image, input, err);
     lac_tensor resized;

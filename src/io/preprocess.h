@@ -24,7 +24,10 @@ typedef struct lac_preprocess {
     int64_t reshape[LAC_MAX_RANK];
 } lac_preprocess;
 
-/* `object` NULL: none. Unknown kinds and malformed fields are errors. */
+/* {"kind": "u8_affine", "size": 256, "crop": 224, "crop_offset": [16, 16], "order": "RGB",
+ *  "scale": [..], "bias": [..] (or "mean", "std" of values in 0..1), "layout": "NCHW"}, and
+ * likewise "scale" (scale), "dequant" (scale, zero_point, reshape), "none". `object` NULL: none.
+ * Unknown kinds and malformed fields are errors. */
 lac_status lac_preprocess_read(lac_preprocess *preprocess, const json_t *object, lac_error *err);
 /* An image uint8 [h][w][3] or [h][w] -> float32 [1][c][h][w] (or [1][h][w][c]). */
 lac_status lac_preprocess_image(const lac_preprocess *preprocess, const lac_tensor *image,

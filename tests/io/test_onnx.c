@@ -20,60 +20,7 @@
 
 #include <cmocka.h>
 
-static char folder[256]; /* of this run */
-
-static int make_folder(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "%s/test_onnx_XXXXXX", LACUNA_BINARY_DIR);
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static void remove_all(const char *path)
-{
-    DIR *dir = opendir(path);
-    struct dirent *each;
-    while (dir && (each = readdir(dir))) {
-        char inner[1024];
-        if (strcmp(each->d_name, ".") == 0 || strcmp(each->d_name, "..") == 0)
-            continue;
-        snprintf(inner, sizeof inner, "%s/%s", path, each->d_name);
-        if (unlink(inner) != 0)
-            remove_all(inner);
-    }
-    if (dir)
-        closedir(dir);
-    rmdir(path);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    remove_all(folder);
-    return 0;
-}
-
-static const char *in_folder(const char *name)
-{
-    static char path[4][512];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
-
-static void ok(lac_status status, const lac_error *err)
-{
-    if (status != LAC_OK)
-        fail_msg("%s", err->message);
-}
-
-static void says(const lac_error *err, const char *part)
-{
-    if (!strstr(err->message, part))
-        fail_msg("'%s' does not say '%s'", err->message, part);
-    assert_null(strchr(err->message, '\n'));
-}
+#include "io/temporary.h"
 
 /* ---- two graphs say the same ------------------------------------------------------------------
  */
