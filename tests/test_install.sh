@@ -78,8 +78,8 @@ check "$work/package/build/by_static"
 # The examples as plug-ins, compiled with nothing but the installed headers.
 lacuna=$prefix/bin/lacuna
 for example in plugin_accel noop_op plain_format; do
-    $compile $strict -shared -fPIC -DLACUNA_PLUGIN "$root/examples/$example.c" \
-        $(pkg-config --cflags lacuna) -o "$work/$example.so"
+    $compile $strict -Wmissing-prototypes -shared -fPIC -include lacuna/plugin.h \
+        "$root/examples/$example.c" $(pkg-config --cflags lacuna) -o "$work/$example.so"
 done
 "$lacuna" list accels --plugin "$work/plugin_accel.so" | grep '^ *ideal ' ||
     fail "the plug-in's accelerator is not listed"
