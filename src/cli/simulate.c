@@ -2,6 +2,7 @@
 #include "study/simulate.h"
 #include "cli/command.h"
 #include "core/memory.h"
+#include "io/arch.h"
 #include "report/table.h"
 #include "study/sample.h"
 
@@ -190,6 +191,12 @@ static lac_status read_targets(const cli_arguments *arguments, lac_target *targe
             text += length + (text[length] == ',');
         }
     }
+    const char *arch = option_value(arguments, "arch", 0);
+    if (arch && *n != 1)
+        return lac_fail(err, LAC_ERROR_INPUT, "--arch %s: want one accelerator, --accel names %d",
+                        arch, *n);
+    if (arch)
+        LAC_TRY(lac_arch_load(&targets[0].params, arch, err));
     for (int i = 0; (item = option_value(arguments, "set", i)); i++)
         LAC_TRY(lac_targets_set(targets, *n, item, err));
     return LAC_OK;
