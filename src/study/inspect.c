@@ -184,33 +184,40 @@ static lac_status inspect_weight(const lac_graph *graph, const lac_weight *weigh
  */
 
 /* Marks what `value` is computed from. */
-static void mark(const lac_graph *graph, int value, bool *of_weight)
+static void mark(const lac_graph *graph, int value, bool *counted)
 {
-    if (value < 0 || of_weight[value])
+    if (value < 0 || counted[value])
         return;
-    of_weight[value] = true;
+    counted[value] = true;
     int producer = graph->values[value].producer;
     for (int i = 0; producer >= 0 && i < graph->nodes[producer].n_in; i++)
-        mark(graph, graph->nodes[producer].in[i], of_weight);
+        mark(graph, graph->nodes[producer].in[i], counted);
 }
 
 static lac_status count_parameters(const lac_compression *weights, int64_t *parameters,
                                    lac_error *err)
 {
     const lac_graph *graph = weights->graph;
-    bool *of_weight = lac_alloc((size_t)graph->n_values, sizeof *of_weight, err);
-    if (!of_weight)
+    bool *counted = lac_alloc((size_t)graph->n_values, sizeof *counted, err);
+    if (!counted)
         return LAC_ERROR_MEMORY;
     for (int i = 0; i < weights->n_weights; i++) {
-        mark(graph, weights->weights[i].value, of_weight);
+        mark(graph, weights->weights[i].value, counted);
         *parameters += lac_tensor_count(&weights->weights[i].tensor);
+    }
+    for (int i = 0; i < graph->n_nodes; i++) { /* nobody trained a scale */
+        const lac_node *node = &graph->nodes[i];
+        if (strcmp(node->op, "QuantizeLinear") == 0 || strcmp(node->op, "DequantizeLinear") == 0)
+            for (int k = 1; k < node->n_in; k++)
+                if (node->in[k] >= 0)
+                    counted[node->in[k]] = true;
     }
     for (int i = 0; i < graph->n_values; i++) {
         const lac_tensor *constant = &graph->values[i].constant;
-        if (constant->data && !of_weight[i] && lac_dtype_is_float(constant->dtype))
+        if (constant->data && !counted[i] && lac_dtype_is_float(constant->dtype))
             *parameters += lac_tensor_count(constant);
     }
-    lac_free(of_weight);
+    lac_free(counted);
     return LAC_OK;
 }
 
