@@ -191,12 +191,11 @@ static lac_status read_targets(const cli_arguments *arguments, lac_target *targe
             text += length + (text[length] == ',');
         }
     }
-    const char *arch = option_value(arguments, "arch", 0);
-    if (arch && *n != 1)
-        return lac_fail(err, LAC_ERROR_INPUT, "--arch %s: want one accelerator, --accel names %d",
-                        arch, *n);
-    if (arch)
-        LAC_TRY(lac_arch_load(&targets[0].params, arch, err));
+    if ((item = option_value(arguments, "arch", 0))) {
+        if (*n != 1)
+            return lac_fail(err, LAC_ERROR_INPUT, "--arch goes with one --accel");
+        LAC_TRY(lac_arch_load(&targets[0].params, item, err));
+    }
     for (int i = 0; (item = option_value(arguments, "set", i)); i++)
         LAC_TRY(lac_targets_set(targets, *n, item, err));
     return LAC_OK;
