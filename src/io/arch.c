@@ -42,14 +42,6 @@ static void keep_log(cyaml_log_t level, void *context, const char *format, va_li
         snprintf(f->key, sizeof f->key, "%s", text + sizeof unexpected - 1);
 }
 
-/* lac_params_set's own words for a name that is not there. */
-static lac_status refuse_key(const lac_params *params, const failure *f, lac_error *err)
-{
-    lac_params scratch = *params;
-    lac_status status = lac_params_set(&scratch, f->key, "", err);
-    return f->where[0] ? lac_fail_in(err, status, "%s", f->where) : status;
-}
-
 static lac_status apply(lac_params *params, const values *found, lac_error *err)
 {
     lac_params changed = *params;
@@ -86,7 +78,7 @@ lac_status lac_arch_parse(lac_params *params, const void *data, size_t bytes, la
     if (result == CYAML_ERR_OOM)
         return lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
     if (result == CYAML_ERR_INVALID_KEY && f.key[0])
-        return refuse_key(params, &f, err);
+        return lac_params_set(&(lac_params){.schema = params->schema}, f.key, "", err);
     if (result != CYAML_OK)
         return lac_fail(err, LAC_ERROR_INPUT, "want a YAML mapping of parameters: %s%s%s%s",
                         f.what[0] ? f.what : cyaml_strerror(result), f.where[0] ? " (" : "",

@@ -1,0 +1,328 @@
+/* lacuna inspect: what is in a model file, and what each weight would take in each format. */
+#include "study/inspect.h"
+#include "cli/command.h"
+#include "report/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int format_count(void)
+{
+    int n = lac_table_count(&lac_formats);
+    return n < LAC_INSPECT_FORMATS ? n : LAC_INSPECT_FORMATS;
+}
+
+static const char *format_name(int index)
+{
+    return lac_table_at(&lac_formats, index)->name;
+}
+
+static double percent_zero(const lac_inspected_weight *w)
+{
+    return 100 * (double)w->zeros / (double)(w->rows * w->cols);
+}
+
+/* ---- header -----------------------------------------------------------------------------------
+ */
+
+typedef struct op_count {
+    const char *domain, *op;
+    int count;
+} op_count;
+
+/* The next distinct operator at or behind node *next, with its count; false at the end. */
+static bool next_op(const lac_graph *graph, int *next, op_count *found)
+{
+    for (; *next < graph->n_nodes; ++*next) {
+        const lac_node *node = &graph->nodes[*next];
+        *found = (op_count){node->domain, node->op, 0};
+        bool first = true;
+        for (int i = 0; i < graph->n_nodes && first; i++)
+            if (strcmp(graph->nodes[i].op, node->op) == 0 &&
+                strcmp(graph->nodes[i].domain, node->domain) == 0) {
+                first = i >= *next;
+                found->count++;
+            }
+        if (first) {
+            ++*next;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void dim_text(const lac_dim *dim, lac_text *out)
+{
+    if (dim->size >= 0)
+        lac_text_add(out, "%lld", (long long)dim->size);
+    else
+        lac_text_add(out, "%s", dim->symbol ? dim->symbol : "?");
+}
+
+/* "pixels: float32[N,784]" */
+static void value_text(const lac_value *value, lac_text *out)
+{
+    lac_text_add(out, "%s: %s[", value->name, lac_dtype_name(value->dtype));
+    for (int i = 0; i < value->rank; i++) {
+        lac_text_add(out, i ? "," : "");
+        dim_text(&value->dims[i], out);
+    }
+    lac_text_add(out, value->rank < 0 ? "...]" : "]");
+}
+
+static void task_text(const json_t *task, lac_text *out)
+{
+    const char *kind = json_string_value(json_object_get(task, "task"));
+    const char *set = json_string_value(json_object_get(task, "set"));
+    const json_t *stated = json_object_get(task, "value");
+    lac_text_add(out, "  task        %s on %s", kind ? kind : "?", set ? set : "?");
+    if (json_is_number(stated))
+        lac_text_add(out, ", stated %.4f", json_number_value(stated));
+    lac_text_add(out, "\n");
+}
+
+static void header_text(const lac_model *model, const lac_inspected *inspected, lac_text *out)
+{
+    const lac_graph *graph = model->graph;
+    char bytes[40], parameters[40];
+    lac_text_add(out, "%s\n  file        %s bytes", model->name,
+                 lac_group_digits(inspected->file_bytes, bytes, sizeof bytes));
+    if (inspected->external_bytes)
+        lac_text_add(out, " and %s beside it",
+                     lac_group_digits(inspected->external_bytes, bytes, sizeof bytes));
+    lac_text_add(out, "\n  opset       %d\n  parameters  %s\n", graph->opset,
+                 lac_group_digits(inspected->parameters, parameters, sizeof parameters));
+    for (int i = 0; i < graph->n_inputs; i++) {
+        lac_text_add(out, "  input       ");
+        value_text(&graph->values[graph->inputs[i]], out);
+        lac_text_add(out, "\n");
+    }
+    for (int i = 0; i < graph->n_outputs; i++) {
+        lac_text_add(out, "  output      ");
+        value_text(&graph->values[graph->outputs[i]], out);
+        lac_text_add(out, "\n");
+    }
+    op_count op;
+    lac_text_add(out, "  operators   %d nodes:", graph->n_nodes);
+    for (int next = 0; next_op(graph, &next, &op);)
+        lac_text_add(out, " %d %s%s%s", op.count, op.domain, op.domain[0] ? "." : "", op.op);
+    lac_text_add(out, "\n");
+    if (lac_graph_meta(graph, "lacuna.scheme"))
+        lac_text_add(out, "  scheme      %s\n", lac_graph_meta(graph, "lacuna.scheme"));
+    size_t i;
+    json_t *task;
+    json_array_foreach(model->tasks, i, task)
+    {
+        task_text(task, out);
+    }
+}
+
+/* ---- table ------------------------------------------------------------------------------------
+ */
+
+static lac_status columns(lac_report *report, lac_error *err)
+{
+    LAC_TRY(lac_report_column(report, "name", "weight of", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "rows", "rows", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "cols", "cols", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "zeros", "zeros", "%", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "pattern", "pattern", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "distinct", "distinct", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "held", "held as", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "stored", "stored", "bytes", LAC_LABEL_NONE, err));
+    for (int i = 0; i < format_count(); i++) {
+        char key[80];
+        snprintf(key, sizeof key, "in %s", format_name(i));
+        LAC_TRY(lac_report_column(report, key, format_name(i), "bytes", LAC_LABEL_NONE, err));
+    }
+    return LAC_OK;
+}
+
+static lac_status bytes_cells(lac_report *report, const int64_t *bytes, lac_error *err)
+{
+    for (int i = 0; i < format_count(); i++) {
+        char key[80];
+        snprintf(key, sizeof key, "in %s", format_name(i));
+        LAC_TRY(bytes[i] < 0 ? lac_report_text(report, key, "-", err)
+                             : lac_report_integer(report, key, bytes[i], err));
+    }
+    return LAC_OK;
+}
+
+static lac_status weight_row(lac_report *report, const lac_inspected_weight *w, lac_error *err)
+{
+    char text[64];
+    LAC_TRY(lac_report_row(report, err));
+    LAC_TRY(lac_report_text(report, "name", w->name, err));
+    LAC_TRY(lac_report_integer(report, "rows", w->rows, err));
+    LAC_TRY(lac_report_integer(report, "cols", w->cols, err));
+    LAC_TRY(lac_report_number(report, "zeros", percent_zero(w), 1, err));
+    snprintf(text, sizeof text, "%d:%d", w->n, w->m);
+    LAC_TRY(lac_report_text(report, "pattern", w->m ? text : "-", err));
+    LAC_TRY(w->distinct ? lac_report_integer(report, "distinct", w->distinct, err)
+                        : lac_report_text(report, "distinct", ">256", err));
+    snprintf(text, sizeof text, "%s %s", w->format, lac_dtype_name(w->dtype));
+    LAC_TRY(lac_report_text(report, "held", text, err));
+    LAC_TRY(lac_report_integer(report, "stored", w->stored, err));
+    return bytes_cells(report, w->bytes, err);
+}
+
+/* Sums; -1 for a format that cannot hold one of the weights. */
+static int64_t totals(const lac_inspected *inspected, int64_t *bytes)
+{
+    int64_t stored = 0;
+    for (int f = 0; f < format_count(); f++)
+        bytes[f] = 0;
+    for (int i = 0; i < inspected->n; i++) {
+        stored += inspected->weight[i].stored;
+        for (int f = 0; f < format_count(); f++) {
+            int64_t each = inspected->weight[i].bytes[f];
+            bytes[f] = bytes[f] < 0 || each < 0 ? -1 : bytes[f] + each;
+        }
+    }
+    return stored;
+}
+
+static lac_status fill(lac_report *report, const lac_inspected *inspected, lac_error *err)
+{
+    int64_t bytes[LAC_INSPECT_FORMATS], stored = totals(inspected, bytes);
+    LAC_TRY(columns(report, err));
+    for (int i = 0; i < inspected->n; i++)
+        LAC_TRY(weight_row(report, &inspected->weight[i], err));
+    LAC_TRY(lac_report_row(report, err));
+    LAC_TRY(lac_report_text(report, "name", "total", err));
+    LAC_TRY(lac_report_integer(report, "stored", stored, err));
+    LAC_TRY(bytes_cells(report, bytes, err));
+    return lac_report_note(report,
+                           "-: the format cannot hold the weight exactly (no N:M pattern, too many "
+                           "distinct values, no integer grid)",
+                           err);
+}
+
+static lac_status inspect_text(const lac_model *model, const lac_inspected *inspected,
+                               lac_error *err)
+{
+    lac_text out = {0};
+    lac_report *report = lac_report_make("", err);
+    lac_status status = report ? fill(report, inspected, err) : LAC_ERROR_MEMORY;
+    if (status == LAC_OK) {
+        header_text(model, inspected, &out);
+        lac_text_add(&out, "\n");
+        lac_report_print(report, &out);
+        end_progress();
+        status = print_text(&out, err);
+    }
+    lac_report_free(report);
+    lac_text_release(&out);
+    return status;
+}
+
+/* ---- JSON -------------------------------------------------------------------------------------
+ */
+
+static json_t *values_json(const lac_graph *graph, const int *values, int n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) {
+        const lac_value *value = &graph->values[values[i]];
+        json_t *shape = json_array();
+        for (int d = 0; d < value->rank; d++)
+            json_array_append_new(shape,
+                                  value->dims[d].size >= 0 ? json_integer(value->dims[d].size)
+                                  : value->dims[d].symbol  ? json_string(value->dims[d].symbol)
+                                                           : json_null());
+        if (value->rank < 0) {
+            json_decref(shape);
+            shape = json_null();
+        }
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "name", value->name, "dtype",
+                                              lac_dtype_name(value->dtype), "shape", shape));
+    }
+    return list;
+}
+
+static json_t *bytes_json(const int64_t *bytes)
+{
+    json_t *object = json_object();
+    for (int i = 0; i < format_count(); i++)
+        json_object_set_new(object, format_name(i),
+                            bytes[i] < 0 ? json_null() : json_integer(bytes[i]));
+    return object;
+}
+
+static json_t *weight_json(const lac_inspected_weight *w)
+{
+    char pattern[32];
+    snprintf(pattern, sizeof pattern, "%d:%d", w->n, w->m);
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:f, s:o, s:o, s:s, s:s, s:I, s:o}", "name",
+                     w->name, "value", w->value, "rows", (json_int_t)w->rows, "cols",
+                     (json_int_t)w->cols, "zeros", (json_int_t)w->zeros, "sparsity",
+                     percent_zero(w) / 100, "pattern", w->m ? json_string(pattern) : json_null(),
+                     "distinct", w->distinct ? json_integer(w->distinct) : json_null(), "dtype",
+                     lac_dtype_name(w->dtype), "format", w->format, "stored_bytes",
+                     (json_int_t)w->stored, "bytes", bytes_json(w->bytes));
+}
+
+static lac_status inspect_json(const lac_model *model, const lac_inspected *inspected,
+                               lac_error *err)
+{
+    const lac_graph *graph = model->graph;
+    int64_t bytes[LAC_INSPECT_FORMATS], stored = totals(inspected, bytes);
+    json_t *operators = json_object(), *metadata = json_object(), *layers = json_array();
+    op_count op;
+    char name[256];
+    for (int next = 0; next_op(graph, &next, &op);) {
+        snprintf(name, sizeof name, "%s%s%s", op.domain, op.domain[0] ? "." : "", op.op);
+        json_object_set_new(operators, name, json_integer(op.count));
+    }
+    for (int i = 0; i < graph->n_meta; i++) /* a text that is not UTF-8 is left out */
+        json_object_set_new(metadata, graph->meta[i].key, json_string(graph->meta[i].text));
+    for (int i = 0; i < inspected->n; i++)
+        json_array_append_new(layers, weight_json(&inspected->weight[i]));
+    return print_json(
+        "lacuna.inspect/1",
+        json_pack("{s:s, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:o, s:O, s:o, s:{s:I, s:o}}", "file",
+                  model->name, "file_bytes", (json_int_t)inspected->file_bytes, "external_bytes",
+                  (json_int_t)inspected->external_bytes, "opset", graph->opset, "parameters",
+                  (json_int_t)inspected->parameters, "inputs",
+                  values_json(graph, graph->inputs, graph->n_inputs), "outputs",
+                  values_json(graph, graph->outputs, graph->n_outputs), "operators", operators,
+                  "metadata", metadata, "tasks", model->tasks, "layers", layers, "total",
+                  "stored_bytes", (json_int_t)stored, "bytes", bytes_json(bytes)),
+        err);
+}
+
+static lac_status run(const cli_arguments *arguments, lac_error *err)
+{
+    const char *path = arguments->positional[0];
+    lac_model model;
+    lac_inspected inspected;
+    LAC_TRY(lac_model_open(&model, path, option_value(arguments, "meta", 0), err));
+    lac_status status = lac_inspect(&inspected, &model, path, show_progress, NULL, err);
+    if (status == LAC_OK) {
+        status = arguments->json ? inspect_json(&model, &inspected, err)
+                                 : inspect_text(&model, &inspected, err);
+        lac_inspected_release(&inspected);
+    }
+    lac_model_close(&model);
+    return status == LAC_OK ? LAC_OK : lac_fail_in(err, status, "%s", path);
+}
+
+static const cli_option options[] = {{"meta", 'm', "FILE", "take tasks from this meta.json"}, {0}};
+
+const cli_command command_inspect = {
+    .name = "inspect",
+    .usage = "MODEL [--meta FILE]",
+    .summary = "what is in a model file, and the bytes of each weight in each format",
+    .details =
+        "  lacuna inspect glyph_vit\n"
+        "  lacuna inspect model.onnx --json\n\n"
+        "pattern: the sparsest N:M that every group of M = 2, 4, 8 or 16 consecutive elements\n"
+        "obeys. stored: the constants a weight is made of, scales and zero points with it. Bytes\n"
+        "in a format are of the elements as stored (with their scales), else of float32; formats\n"
+        "with parameters have their defaults, those for N:M the weight's own pattern.",
+    .options = options,
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run,
+};

@@ -1,0 +1,184 @@
+#!/bin/bash
+# Every command explains itself; help, man page, completion, version and the tables are well formed.
+set -u
+lacuna=${LACUNA:?path of the command}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() {
+    echo "FAIL: $*"
+    failures=$((failures + 1))
+}
+
+# Runs the command: status 0, something on stdout, nothing on stderr.
+good() {
+    "$lacuna" "$@" >"$work/out" 2>"$work/err" </dev/null ||
+        fail "lacuna $*: status $?: $(head -c 300 "$work/err")"
+    [ -s "$work/out" ] || fail "lacuna $*: prints nothing"
+    [ -s "$work/err" ] && fail "lacuna $*: writes to stderr: $(head -c 300 "$work/err")"
+    return 0
+}
+
+json() { # ARGUMENTS...: and the output is JSON
+    good "$@"
+    python3 -m json.tool "$work/out" >/dev/null 2>"$work/err" ||
+        fail "lacuna $*: not JSON: $(head -c 200 "$work/err")"
+}
+
+good help
+commands=$(sed -n '/^usage:/,/^.lacuna help/s/^  \([a-z][a-z]*\)  *[a-z].*/\1/p' "$work/out")
+count=$(echo "$commands" | wc -w)
+[ "$count" -ge 8 ] || fail "help names only $count commands: $commands"
+
+for command in $commands; do
+    good "$command" --help
+    head -1 "$work/out" | grep -q "^lacuna $command: ." || fail "$command --help: no title"
+    grep -q "^usage: lacuna $command" "$work/out" || fail "$command --help: no usage"
+    grep -q -- "--json" "$work/out" || fail "$command --help: no --json"
+    cp "$work/out" "$work/first"
+    good help "$command"
+    cmp -s "$work/first" "$work/out" || fail "help $command differs from $command --help"
+done
+
+good version
+head -1 "$work/out" | grep -Eq '^lacuna [0-9]+\.[0-9]+\.[0-9]+$' || fail "version: no number"
+cp "$work/out" "$work/first"
+good --version
+cmp -s "$work/first" "$work/out" || fail "--version differs from version"
+
+good list man
+cp "$work/out" "$work/lacuna.1"
+if command -v mandoc >/dev/null; then
+    # No date: the page is made from the program, and must be the same in every build.
+    mandoc -T lint -W warning "$work/lacuna.1" 2>&1 | grep -v "missing date" >"$work/lint" &&
+        fail "man page: $(head -5 "$work/lint")"
+else
+    echo "no mandoc here: the man page is not linted"
+fi
+for command in $commands; do
+    grep -q "^\.SS \"$command" "$work/lacuna.1" || fail "man page: no $command"
+done
+
+good list completion
+cp "$work/out" "$work/completion"
+bash -n "$work/completion" 2>"$work/err" || fail "completion: $(cat "$work/err")"
+# What a shell would offer for "lacuna <TAB>" and "lacuna COMMAND --<TAB>".
+offers() {
+    bash -c '. "$1"; shift; COMP_WORDS=(lacuna "$@"); COMP_CWORD=$#; _lacuna
+             printf "%s\n" "${COMPREPLY[@]}"' bash "$work/completion" "$@"
+}
+for command in $commands; do
+    offers "" | grep -qx "$command" || fail "completion does not offer $command"
+    offers "$command" "--" | grep -qx -- "--help" || fail "completion: no --help for $command"
+done
+
+for table in ops layers formats kernels schemes accels; do
+    good list $table
+    [ "$(wc -l <"$work/out")" -ge 4 ] || fail "list $table: no rows"
+    json list $table --json
+    python3 - "$work/out" $table <<'PY' || fail "list $table --json: rows"
+import json, sys
+rows = json.load(open(sys.argv[1]))
+names = [(row.get("domain"), row["name"]) for row in rows]
+assert rows and all(row["summary"] for row in rows), "a row without name or summary"
+if sys.argv[2] in ("formats", "schemes", "accels", "layers"):
+    assert len(set(names)) == len(names), "a name twice"
+PY
+done
+
+# ---- accel, reproduce
+
+good accel list
+json accel list --json
+accels=$(python3 -c 'import json,sys; print(*[a["name"] for a in json.load(open(sys.argv[1]))["accels"]])' \
+    "$work/out")
+for accel in $accels; do
+    good accel show "$accel"
+    json accel show "$accel" --json
+    python3 - "$work/out" "$accel" <<'PY' || fail "accel show $accel --json"
+import json, sys
+card = json.load(open(sys.argv[1]))
+assert card["schema"] == "lacuna.accel/1" and card["name"] == sys.argv[2]
+assert card["title"] and card["source"] and card["card"] and card["clock_mhz"] > 0
+assert card["identities"], "no identity"
+known = {"published", "from memory", "derived", "assumed", "option"}
+for p in card["parameters"]:
+    assert p["provenance"] in known, p
+    assert p["provenance"] == "option" or p["source"], f"{p['name']} has no source"
+    if p["type"] in ("int", "real"):
+        assert p["min"] <= p["value"] <= p["max"], p
+    elif p["type"] == "choice":
+        assert p["value"] in p["choices"], p
+PY
+done
+
+printf '# half\nR: 8\nenc: index\n' >"$work/half.yaml"
+json accel show sta --arch "$work/half.yaml" --set C=8 --json
+python3 - "$work/out" <<'PY' || fail "accel show --arch --set"
+import json, sys
+values = {p["name"]: (p["value"], p["set"]) for p in json.load(open(sys.argv[1]))["parameters"]}
+assert values["R"] == (8, True) and values["C"] == (8, True), values
+assert values["enc"] == ("index", True) and values["L"] == (4, False), values
+PY
+
+good reproduce sta
+json reproduce sta --json
+python3 - "$work/out" <<'PY' || fail "reproduce sta --json"
+import json, sys
+whole = json.load(open(sys.argv[1]))
+assert whole["schema"] == "lacuna.reproduce/1" and whole["rows"]
+keys = {"table", "row", "metric", "paper", "ours", "error", "provenance", "note"}
+for row in whole["rows"]:
+    assert set(row) == keys, row
+    if row["paper"] and row["ours"] is not None:
+        assert abs(row["error"] - (row["ours"] - row["paper"]) / abs(row["paper"])) < 1e-9, row
+PY
+
+# ---- inspect: what is printed is what is stored
+
+stored() { # FILE SCHEME FORMAT: the weights' bytes by format and in the file
+    json inspect "$1" --json
+    python3 - "$work/out" "$1" "$2" "$3" <<'PY' || fail "inspect --json of scheme $2"
+import json, os, sys
+whole = json.load(open(sys.argv[1]))
+path, scheme, form = sys.argv[2:]
+assert whole["schema"] == "lacuna.inspect/1"
+assert whole["file_bytes"] == os.stat(path).st_size, "file_bytes"
+beside = path + ".data"
+assert whole["external_bytes"] == (os.stat(beside).st_size if os.path.exists(beside) else 0)
+assert whole["metadata"].get("lacuna.scheme", "") == scheme, whole["metadata"]
+assert whole["parameters"] == 784 * 300 + 300 + 300 * 100 + 100 + 100 * 16 + 16, "parameters"
+layers = whole["layers"]
+assert [(w["rows"], w["cols"]) for w in layers] == [(300, 784), (100, 300), (16, 100)]
+for w in layers:
+    assert w["bytes"][form] == w["stored_bytes"], w
+    if scheme.startswith("nm:2:4"):
+        assert w["pattern"] == "2:4" and w["zeros"] * 2 >= w["rows"] * w["cols"], w
+assert whole["total"]["stored_bytes"] == sum(w["stored_bytes"] for w in layers)
+assert whole["total"]["stored_bytes"] < whole["file_bytes"] + whole["external_bytes"]
+PY
+}
+good compress glyph_mlp --scheme dense --output "$work/dense.onnx"
+stored "$work/dense.onnx" dense dense
+good compress glyph_mlp --scheme nm:2:4 --output "$work/nm.onnx"
+stored "$work/nm.onnx" nm:2:4 nm
+good compress glyph_mlp --scheme nm:2:4+int8 --output "$work/nm8.onnx"
+stored "$work/nm8.onnx" nm:2:4+int8 nm
+good compress glyph_mlp --scheme nm:2:4 --external 1000 --output "$work/out.onnx"
+stored "$work/out.onnx" nm:2:4 nm
+good inspect glyph_vit
+grep -q "array_top1 on glyphs:test" "$work/out" || fail "inspect: no task"
+
+# ---- a full disk or a closed pipe is an error
+
+for arguments in help version "list man" "list ops" "accel show eie" "inspect glyph_mlp --json"; do
+    # shellcheck disable=SC2086
+    if "$lacuna" $arguments >/dev/full 2>"$work/err"; then
+        fail "lacuna $arguments >/dev/full: status 0"
+    fi
+    grep -q "^lacuna: .*standard output: " "$work/err" || fail "lacuna $arguments >/dev/full: no line"
+done
+
+[ $failures -eq 0 ] && echo "$count commands, accelerators: $accels: all well formed"
+[ $failures -eq 0 ]
