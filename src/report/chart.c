@@ -162,6 +162,10 @@ static axis log_axis(double low, double high, double below)
     int first = (int)floor(log10(low) - below), last = (int)ceil(log10(high) - 1e-9);
     a.low = pow(10, first);
     a.high = nice_above(high);
+    if (!(a.high > a.low)) { /* one value, itself a power of ten */
+        a.high = a.low * 10;
+        last = first + 1;
+    }
     int stride = (last - first) / 8 + 1;
     bool fine = last - first <= 2;
     for (int e = first; e <= last; e += stride)
@@ -173,7 +177,8 @@ static axis log_axis(double low, double high, double below)
 
 static double position(const axis *a, double value)
 {
-    double part = a->log ? log(value / a->low) / log(a->high / a->low)
+    /* Differences of logarithms, not the logarithm of a ratio that may overflow. */
+    double part = a->log ? (log(value) - log(a->low)) / (log(a->high) - log(a->low))
                          : (value - a->low) / (a->high - a->low);
     double at = a->start + part * (a->stop - a->start);
     return fabs(at) < 0.05 ? 0 : at;
@@ -185,7 +190,7 @@ static void tick_label(const axis *a, double value, char *text, size_t size)
         short_number(value, -1, text, size);
     else if (fabs(value) < (a->high - a->low) * 1e-9)
         snprintf(text, size, "0");
-    else if (a->decimals < 0)
+    else if (a->decimals < 0 || fabs(value / a->prefix.factor) >= 1e6)
         snprintf(text, size, "%.3g%s", value / a->prefix.factor, a->prefix.name);
     else
         snprintf(text, size, "%.*f%s", a->decimals, value / a->prefix.factor, a->prefix.name);
