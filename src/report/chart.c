@@ -543,8 +543,7 @@ void lac_chart_scatter(lac_text *out, const lac_chart_scatter_data *s)
         snprintf(text, sizeof text, "%d without both figures: not shown", left_out);
         label_at(out, plot.x, plot.y + plot.height + 55, "start", true, text);
     }
-    lac_text_add(out, "</svg>\n");
-    lac_text_add(out, "</figure>\n");
+    lac_text_add(out, "</svg>\n</figure>\n");
 done:
     if (!pairs || !boxes || !index)
         lac_text_add(out, "</figure>\n");
