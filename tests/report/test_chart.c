@@ -225,23 +225,24 @@ static void test_empty(void **state)
 static void test_scatter(void **state)
 {
     (void)state;
-    /* Four points in nearly one place, one without latency. */
-    static const char *const names[] = {"first", "second", "third", "fo&rth", "gone"};
-    const double x[] = {1.00, 1.001, 1.002, 1.003, NAN}, y[] = {97.8, 97.8, 97.8, 97.8, 96};
+    /* Four points in nearly one place, one without latency, and a far one that sets the axis. */
+    static const char *const names[] = {"first", "second", "third", "fo&rth", "gone", "far"};
+    const double x[] = {1.00, 1.001, 1.002, 1.003, NAN, 10}, y[] = {97.8, 97.8, 97.8, 97.8, 96, 90};
     lac_chart_scatter_data s = {.title = "t",
                                 .x = {"latency", "ms", LAC_LABEL_MEASURED},
                                 .y = {"top-1", "%", LAC_LABEL_MEASURED},
-                                .n_points = 5,
+                                .n_points = 6,
                                 .names = names,
                                 .x_values = x,
                                 .y_values = y};
     lac_text out = {0};
     lac_chart_scatter(&out, &s);
     assert_well_formed(out.data);
-    assert_int_equal(count(out.data, "<circle"), 4);
+    assert_int_equal(count(out.data, "<circle"), 5);
     assert_non_null(strstr(out.data, "latency [ms], measured"));
     assert_non_null(strstr(out.data, "1 without both figures: not shown"));
     assert_null(strstr(out.data, "gone"));
+    assert_true(count(out.data, "class=\"leader\"") >= 1);
     /* Names that would stand on each other were moved apart by at least a line. */
     double at_x[4], at_y[4];
     bool at_end[4];
