@@ -1,6 +1,7 @@
 /* lacuna: parses, calls, prints. Which commands exist is in commands.inc. */
 #include "cli/command.h"
 #include "cli/document.h"
+#include "core/parallel.h"
 #include "report/table.h"
 
 #include <lacuna/lacuna.h>
@@ -204,6 +205,7 @@ static lac_status run(int argc, char **argv, lac_error *err)
 int main(int argc, char **argv)
 {
     lac_error err = {0};
+    lac_threads_calm(argv);
     lac_status status = run(argc, argv, &err);
     end_progress();
     if (status != LAC_OK)

@@ -29,10 +29,10 @@ lac_status lac_shape_count(int rank, const int64_t *dims, int64_t *count, lac_er
 
 int64_t lac_tensor_count(const lac_tensor *tensor)
 {
-    int64_t count = 1;
+    uint64_t count = 1; /* a shape with a 0 behind huge sizes is legal and wraps on the way */
     for (int i = 0; i < tensor->rank; i++)
-        count *= tensor->dims[i];
-    return count;
+        count *= (uint64_t)tensor->dims[i];
+    return (int64_t)count;
 }
 
 size_t lac_tensor_bytes(const lac_tensor *tensor)

@@ -25,20 +25,27 @@ static const char *const role_names[LAC_ROLE_LIMIT] = {[LAC_ROLE_WEIGHTS] = "wei
                                                        [LAC_ROLE_IMPORTANCE] = "importance",
                                                        [LAC_ROLE_RESIDUAL] = "residual"};
 
-lac_status lac_operand_need(const lac_layer *layer, lac_role role, int64_t count, lac_error *err)
+lac_status lac_operand_size(const lac_layer *layer, lac_role role, int64_t count, lac_error *err)
 {
-    const lac_operand *operand = &layer->operand[role];
-    const lac_tensor *tensor = &operand->tensor;
+    const lac_tensor *tensor = &layer->operand[role].tensor;
     if (!tensor->data)
         return lac_fail(err, LAC_ERROR_INPUT, "%s: %s are not given", layer->name,
                         role_names[role]);
-    if (tensor->dtype != LAC_I8 && tensor->dtype != LAC_U8 && tensor->dtype != LAC_I16)
-        return lac_fail(err, LAC_ERROR_INPUT, "%s: %s are %s, not int8, uint8 or int16",
-                        layer->name, role_names[role], lac_dtype_name(tensor->dtype));
     if (lac_tensor_count(tensor) != count)
         return lac_fail(err, LAC_ERROR_INPUT,
                         "%s: %s have %" PRId64 " elements, the dims say %" PRId64, layer->name,
                         role_names[role], lac_tensor_count(tensor), count);
+    return LAC_OK;
+}
+
+lac_status lac_operand_need(const lac_layer *layer, lac_role role, int64_t count, lac_error *err)
+{
+    const lac_operand *operand = &layer->operand[role];
+    const lac_tensor *tensor = &operand->tensor;
+    LAC_TRY(lac_operand_size(layer, role, count, err));
+    if (tensor->dtype != LAC_I8 && tensor->dtype != LAC_U8 && tensor->dtype != LAC_I16)
+        return lac_fail(err, LAC_ERROR_INPUT, "%s: %s are %s, not int8, uint8 or int16",
+                        layer->name, role_names[role], lac_dtype_name(tensor->dtype));
     if (operand->zero_point != 0)
         return lac_fail(err, LAC_ERROR_INPUT,
                         "%s: %s have zero point %" PRId32 "; integer layers take 0", layer->name,

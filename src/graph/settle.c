@@ -119,7 +119,8 @@ lac_status lac_graph_settle(lac_graph *graph, lac_error *err)
         for (int i = 0; i < graph->n_nodes; i++)
             if (w.state[i] != 2)
                 drop_attrs(&graph->nodes[i]);
-        memcpy(graph->nodes, w.sorted, (size_t)w.n_sorted * sizeof(lac_node));
+        if (w.n_sorted > 0)
+            memcpy(graph->nodes, w.sorted, (size_t)w.n_sorted * sizeof(lac_node));
         graph->n_nodes = w.n_sorted;
         status = find_producers(graph, err);
     }

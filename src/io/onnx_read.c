@@ -140,6 +140,12 @@ static lac_status read_type(reader *r, const Onnx__ValueInfoProto *info, lac_err
     return LAC_OK;
 }
 
+static char *text_of_bytes(lac_graph *graph, const ProtobufCBinaryData *bytes, lac_error *err)
+{
+    return lac_arena_strdup(graph->arena, bytes->data ? (const char *)bytes->data : "",
+                            bytes->data ? bytes->len : 0, err);
+}
+
 static lac_status read_attribute(reader *r, lac_node *node, const char *name,
                                  const Onnx__AttributeProto *attr, lac_error *err)
 {
@@ -154,16 +160,13 @@ static lac_status read_attribute(reader *r, lac_node *node, const char *name,
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS:
         return lac_node_set_floats(graph, node, name, (int64_t)attr->n_floats, attr->floats, err);
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING: {
-        char *text = lac_arena_strdup(graph->arena, (const char *)attr->s.data,
-                                      attr->s.data ? attr->s.len : 0, err);
+        char *text = text_of_bytes(graph, &attr->s, err);
         return text ? lac_node_set_string(graph, node, name, text, err) : LAC_ERROR_MEMORY;
     }
     case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS: {
         const char **list = lac_arena_alloc(graph->arena, attr->n_strings, sizeof *list, err);
         for (size_t i = 0; list && i < attr->n_strings; i++)
-            if (!(list[i] =
-                      lac_arena_strdup(graph->arena, (const char *)attr->strings[i].data,
-                                       attr->strings[i].data ? attr->strings[i].len : 0, err)))
+            if (!(list[i] = text_of_bytes(graph, &attr->strings[i], err)))
                 list = NULL;
         return list ? lac_node_set_strings(graph, node, name, (int64_t)attr->n_strings, list, err)
                     : LAC_ERROR_MEMORY;

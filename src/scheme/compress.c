@@ -71,8 +71,9 @@ static void expect(lac_weight *weight)
         speed = "neither faster nor smaller: zeros stored densely";
     else
         speed = "runs at the dense speed after unpacking";
-    if (weight->keep[0])
-        snprintf(weight->expect, sizeof weight->expect, "unchanged: %s", weight->keep);
+    if (!weight->changed)
+        snprintf(weight->expect, sizeof weight->expect, "unchanged: %s",
+                 weight->keep[0] ? weight->keep : "no scheme touches it");
     else if (ratio >= 1.005)
         snprintf(weight->expect, sizeof weight->expect, "%.2fx smaller; %s", ratio, speed);
     else if (ratio <= 0.995)

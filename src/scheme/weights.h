@@ -13,8 +13,8 @@ lac_status lac_weight_quantize(lac_weight *weight, int limit, lac_error *err);
 /* Writes every changed weight back into compression->graph: packed, behind DequantizeLinear when
  * it is on a grid; integer activations as QuantizeLinear + DequantizeLinear. */
 lac_status lac_weights_write(lac_compression *compression, lac_error *err);
-/* Zeroes all but the round(density * count) largest |w| of the n weights taken together, ties to the
- * lower flat index (in the order given). */
+/* Zeroes all but the round(density * count) largest |w| of the n weights taken together, ties to
+ * the lower flat index (in the order given). */
 lac_status lac_weights_prune(lac_weight *const *weights, int n, double density, lac_error *err);
 /* The matrix position of element (row, col) in the weight's tensor. */
 int64_t lac_weight_at(const lac_weight *weight, int64_t row, int64_t col);

@@ -704,38 +704,94 @@ static void fill(lac_tensor *w, lac_view view, int rank, const int64_t *dims, la
     lac_tensor_release(&matrix);
 }
 
-/* One graph: for every format an Unpack that is an output, twice with the same body. */
+static const struct {
+    lac_view view;
+    int rank;
+    int64_t dims[4];
+} shapes[] = {
+    {LAC_VIEW_ROWS, 2, {5, 9}}, {LAC_VIEW_COLUMNS, 2, {12, 8}}, {LAC_VIEW_CONV, 4, {4, 8, 3, 3}}};
+
+/* Packs a weight into the graph as an output called `name`; its elements go to FOLDER/name.npy for
+ * the test that runs the file elsewhere. */
+static void add_packed(lac_graph *graph, const lac_format *format, size_t shape, lac_dtype dtype,
+                       const char *name, const char *keep)
+{
+    lac_error err = {0};
+    lac_tensor w;
+    lac_packed packed;
+    lac_params params;
+    char path[512];
+    int value;
+    lac_params_init(&params, format->params);
+    fill(&w, shapes[shape].view, shapes[shape].rank, shapes[shape].dims, dtype);
+    lac_status status = lac_pack(&packed, format, &params, shapes[shape].view, &w, &err);
+    snprintf(path, sizeof path, "%s/%s.npy", keep ? keep : "", name);
+    if (keep && dtype != LAC_BF16)
+        ok(lac_npy_save(&w, path, &err), &err);
+    lac_tensor_release(&w);
+    ok(status, &err);
+    ok(lac_packed_to_graph(&packed, graph, name, &value, &err), &err);
+    ok(lac_graph_output(graph, value, &err), &err);
+    lac_packed_release(&packed);
+}
+
+/* Every format, view and element type in one file, for every kind of opset. test_onnx_runtime.py
+ * asks for the files by LACUNA_KEEP. */
+static void packed_everything(void **state)
+{
+    (void)state;
+    static const int opsets[] = {11, 13, 17};
+    const char *keep = getenv("LACUNA_KEEP");
+    for (size_t o = 0; o < sizeof opsets / sizeof *opsets; o++) {
+        lac_graph *graph;
+        lac_error err = {0};
+        char name[128], path[512];
+        ok(lac_graph_make(&graph, "packed", opsets[o], &err), &err);
+        for (int f = 0; f < lac_table_count(&lac_formats); f++)
+            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+                for (int dtype = 0; dtype < LAC_DTYPE_LIMIT; dtype++) {
+                    const lac_format *format = (const lac_format *)lac_table_at(&lac_formats, f);
+                    if (!(format->dtypes & LAC_BIT(dtype)) || (keep && dtype == LAC_BF16))
+                        continue;
+                    snprintf(name, sizeof name, "%s_%d_%d", format->row.name, (int)s, dtype);
+                    add_packed(graph, format, s, (lac_dtype)dtype, name, keep);
+                }
+        ok(lac_graph_settle(graph, &err), &err);
+        assert_true(graph->n_nodes >= 3 * lac_table_count(&lac_formats));
+        snprintf(path, sizeof path, "%s/packed_%d.onnx", keep ? keep : folder, opsets[o]);
+        round_trip(graph, path, 64);
+        lac_graph_free(graph);
+    }
+    lac_graph *graph;
+    lac_error err = {0};
+    ok(lac_graph_make(&graph, "old", 10, &err), &err);
+    add_packed(graph, (const lac_format *)lac_table_find(&lac_formats, "nm"), 0, LAC_F32, "w",
+               NULL);
+    assert_int_equal(lac_onnx_save(graph, in_folder("old.onnx"), 0, &err), LAC_ERROR_UNSUPPORTED);
+    says(&err, "packed weights need opset 11 or later, the model has 10");
+    assert_int_not_equal(access(in_folder("old.onnx"), F_OK), 0);
+    lac_graph_free(graph);
+}
+
+/* Two weights that differ only in their elements share one function. */
 static void packed_weights(void **state)
 {
     (void)state;
-    static const int64_t matrix[2] = {8, 12};
     lac_graph *graph;
     lac_error err = {0};
-    int formats = lac_table_count(&lac_formats), packs = 0;
+    int formats = lac_table_count(&lac_formats);
     ok(lac_graph_make(&graph, "packed", 13, &err), &err);
     for (int f = 0; f < formats; f++) {
         const lac_format *format = (const lac_format *)lac_table_at(&lac_formats, f);
-        lac_dtype dtype = format->dtypes & LAC_BIT(LAC_F32) ? LAC_F32 : LAC_I8;
         for (int twin = 0; twin < 2; twin++) {
-            lac_tensor w;
-            lac_packed packed;
-            lac_params params;
             char name[64];
-            int value;
-            lac_params_init(&params, format->params);
-            fill(&w, LAC_VIEW_COLUMNS, 2, matrix, dtype);
-            lac_status status = lac_pack(&packed, format, &params, LAC_VIEW_COLUMNS, &w, &err);
-            lac_tensor_release(&w);
-            ok(status, &err);
             snprintf(name, sizeof name, "%s_%d", format->row.name, twin);
-            ok(lac_packed_to_graph(&packed, graph, name, &value, &err), &err);
-            ok(lac_graph_output(graph, value, &err), &err);
-            lac_packed_release(&packed);
-            packs++;
+            add_packed(graph, format, 1, format->dtypes & LAC_BIT(LAC_F32) ? LAC_F32 : LAC_I8, name,
+                       NULL);
         }
     }
     ok(lac_graph_settle(graph, &err), &err);
-    assert_int_equal(graph->n_nodes, packs);
+    assert_int_equal(graph->n_nodes, 2 * formats);
     round_trip(graph, in_folder("packed.onnx"), 64);
 
     char *data;
@@ -888,9 +944,9 @@ int main(void)
         cmocka_unit_test(bad_graphs),          cmocka_unit_test(bad_tensors),
         cmocka_unit_test(typed_fields),        cmocka_unit_test(external_data),
         cmocka_unit_test(sparse_initializers), cmocka_unit_test(inlined_functions),
-        cmocka_unit_test(packed_weights),      cmocka_unit_test(damaged_files),
-        cmocka_unit_test(failing_writes),      cmocka_unit_test(doubled_names),
-        cmocka_unit_test(real_models),
+        cmocka_unit_test(packed_weights),      cmocka_unit_test(packed_everything),
+        cmocka_unit_test(damaged_files),       cmocka_unit_test(failing_writes),
+        cmocka_unit_test(doubled_names),       cmocka_unit_test(real_models),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

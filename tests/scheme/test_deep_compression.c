@@ -16,7 +16,8 @@
 
 #include <cmocka.h>
 
-static int constant(lac_graph *graph, const char *name, int rank, const int64_t *dims, uint64_t seed)
+static int constant(lac_graph *graph, const char *name, int rank, const int64_t *dims,
+                    uint64_t seed)
 {
     lac_tensor tensor;
     int value;
@@ -183,7 +184,8 @@ static void test_again_and_global(void **state)
     lac_graph *graph = network();
     lac_compression once, twice, global;
     compress(&once, graph, "deep-compression:density=0.3,conv_bits=4");
-    compress(&twice, graph, "deep-compression:density=0.3,conv_bits=4+deep-compression:conv_bits=4");
+    compress(&twice, graph,
+             "deep-compression:density=0.3,conv_bits=4+deep-compression:conv_bits=4");
     for (int i = 0; i < once.n_weights; i++)
         assert_memory_equal(once.weights[i].tensor.data, twice.weights[i].tensor.data,
                             lac_tensor_bytes(&once.weights[i].tensor));

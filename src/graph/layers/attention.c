@@ -75,7 +75,7 @@ static lac_status plain(lac_layer *layer, lac_error *err)
         int64_t tokens = tokens_of(layer, role);
         if (!tensor->data)
             continue;
-        LAC_TRY(lac_operand_need(layer, (lac_role)role, all_heads(layer) * tokens * d[DIM], err));
+        LAC_TRY(lac_operand_size(layer, (lac_role)role, all_heads(layer) * tokens * d[DIM], err));
         LAC_TRY(lac_swap_axes(&swapped, tensor, d[BATCH], tokens, d[HEADS], d[DIM], err));
         lac_tensor_release(tensor);
         *tensor = swapped;

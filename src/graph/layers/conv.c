@@ -109,7 +109,7 @@ static lac_status plain(lac_layer *layer, lac_error *err)
     lac_tensor *tensor = &layer->operand[LAC_ROLE_ACTIVATIONS].tensor, swapped;
     if (!tensor->data)
         return LAC_OK;
-    LAC_TRY(need(layer, err));
+    LAC_TRY(lac_operand_size(layer, LAC_ROLE_ACTIVATIONS, g.batch * g.c * g.h * g.w, err));
     LAC_TRY(lac_swap_axes(&swapped, tensor, g.batch, g.h * g.w, g.c, 1, err));
     memcpy(swapped.dims, (int64_t[]){g.batch, g.c, g.h, g.w}, 4 * sizeof(int64_t));
     lac_tensor_release(tensor);

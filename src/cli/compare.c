@@ -1,0 +1,370 @@
+/* lacuna compare: schemes against targets, one matrix per network, and the same as a page. */
+#include "study/compare.h"
+#include "cli/command.h"
+#include "core/memory.h"
+#include "report/chart.h"
+#include "report/json.h"
+#include "report/page.h"
+
+#include <lacuna/lacuna.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MODELS = 8 };
+
+static const char *const default_schemes[] = {"dense", "int8", "nm:2:4+int8", "nm:1:4+int8",
+                                              "deep-compression"};
+
+/* ---- the matrix as a report
+ * ---------------------------------------------------------------------------- */
+
+static lac_status columns(lac_report *report, const lac_comparison *comparison,
+                          const lac_compare_options *options, lac_error *err)
+{
+    char key[96], heading[96];
+    const char *metric = comparison->row[0].metric;
+    LAC_TRY(lac_report_column(report, "scheme", "scheme", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "accuracy", metric[0] ? metric : "accuracy",
+                              strcmp(metric, "spearman") == 0 ? "" : "%", LAC_LABEL_MEASURED, err));
+    LAC_TRY(lac_report_column(report, "file_bytes", "file", "bytes", LAC_LABEL_MEASURED, err));
+    LAC_TRY(lac_report_column(report, "cpu_ms", "CPU", "ms", LAC_LABEL_MEASURED, err));
+    LAC_TRY(lac_report_column(report, "cpu_ratio", "to dense", "x", LAC_LABEL_MEASURED, err));
+    for (int t = 0; t < options->n_targets; t++) {
+        const char *name = options->targets[t].accel->row.name;
+        snprintf(key, sizeof key, "%s_cycles", name);
+        LAC_TRY(lac_report_column(report, key, name, "cycles", LAC_LABEL_SIMULATED, err));
+        snprintf(key, sizeof key, "%s_uj", name);
+        LAC_TRY(lac_report_column(report, key, name, "uJ", LAC_LABEL_SIMULATED, err));
+        if (options->agree > 0) {
+            snprintf(key, sizeof key, "%s_agreement", name);
+            snprintf(heading, sizeof heading, "%s agrees", name);
+            LAC_TRY(lac_report_column(report, key, heading, "%", LAC_LABEL_SIMULATED, err));
+        }
+    }
+    return LAC_OK;
+}
+
+static lac_status target_cells(lac_report *report, const lac_compare_row *row,
+                               const lac_compare_options *options, int t, lac_error *err)
+{
+    char key[96], text[256];
+    const char *name = options->targets[t].accel->row.name;
+    snprintf(key, sizeof key, "%s_cycles", name);
+    if (!row->target[t].simulated) {
+        LAC_TRY(lac_report_number(report, key, NAN, 0, err));
+        snprintf(key, sizeof key, "%s_uj", name);
+        return lac_report_number(report, key, NAN, 0, err);
+    }
+    LAC_TRY(lac_report_integer(report, key, row->target[t].cycles, err));
+    if (row->target[t].hosts > 0) {
+        snprintf(text, sizeof text, "host %d of %d", row->target[t].hosts, row->target[t].layers);
+        LAC_TRY(lac_report_remark(report, key, text, err));
+    }
+    snprintf(key, sizeof key, "%s_uj", name);
+    LAC_TRY(lac_report_number(report, key, row->target[t].uj, 1, err));
+    if (options->agree > 0) {
+        snprintf(key, sizeof key, "%s_agreement", name);
+        LAC_TRY(lac_report_number(report, key, 100 * row->target[t].agreement, 1, err));
+    }
+    return LAC_OK;
+}
+
+static lac_status fill(lac_report *report, const lac_comparison *comparison,
+                       const lac_compare_options *options, lac_error *err)
+{
+    LAC_TRY(columns(report, comparison, options, err));
+    for (int r = 0; r < comparison->n_rows; r++) {
+        const lac_compare_row *row = &comparison->row[r];
+        double percent = strcmp(row->metric, "spearman") == 0 ? 1 : 100;
+        LAC_TRY(lac_report_row(report, err));
+        LAC_TRY(lac_report_text(report, "scheme", row->scheme, err));
+        LAC_TRY(lac_report_number(report, "accuracy", percent * row->accuracy, 2, err));
+        LAC_TRY(lac_report_integer(report, "file_bytes", row->file_bytes, err));
+        LAC_TRY(lac_report_number(report, "cpu_ms", row->ms, 3, err));
+        LAC_TRY(lac_report_number(report, "cpu_ratio", row->ms / row->ms_dense, 2, err));
+        for (int t = 0; t < options->n_targets; t++)
+            LAC_TRY(target_cells(report, row, options, t, err));
+    }
+    return LAC_OK;
+}
+
+/* Why layers stay on the host, once per accelerator; where the figures come from. */
+static lac_status notes(lac_report *report, const lac_comparison *comparison,
+                        const lac_compare_options *options, lac_error *err)
+{
+    char text[700];
+    for (int t = 0; t < options->n_targets; t++)
+        for (int r = 0; r < comparison->n_rows; r++)
+            if (comparison->row[r].target[t].hosts > 0) {
+                snprintf(text, sizeof text, "%s: host %d of %d layers: %s",
+                         options->targets[t].accel->row.name, comparison->row[r].target[t].hosts,
+                         comparison->row[r].target[t].layers, comparison->row[r].target[t].why);
+                LAC_TRY(lac_report_note(report, text, err));
+                break;
+            }
+    const lac_compare_row *first = &comparison->row[0];
+    if (first->items > 0) {
+        snprintf(text, sizeof text, "accuracy over %lld items; calibration: %s",
+                 (long long)first->items, comparison->calibration);
+        LAC_TRY(lac_report_note(report, text, err));
+    }
+    snprintf(
+        text, sizeof text,
+        "CPU: medians of %d runs of batch 1 in turns with the dense float32 network; cycles and "
+        "energy of one sample (45 nm tables)",
+        options->runs);
+    return lac_report_note(report, text, err);
+}
+
+static lac_status make_report(const lac_comparison *comparison, const lac_compare_options *options,
+                              lac_report **report, lac_error *err)
+{
+    *report = lac_report_make(comparison->model, err);
+    if (!*report)
+        return LAC_ERROR_MEMORY;
+    LAC_TRY(fill(*report, comparison, options, err));
+    return notes(*report, comparison, options, err);
+}
+
+/* ---- the command
+ * ----------------------------------------------------------------------------------------- */
+
+static lac_status read_options(const cli_arguments *arguments, lac_compare_options *o,
+                               lac_error *err)
+{
+    const char *item;
+    int64_t runs;
+    char name[64];
+    for (int i = 0; (item = option_value(arguments, "scheme", i)); i++) {
+        if (o->n_schemes == LAC_COMPARE_SCHEMES)
+            return lac_fail(err, LAC_ERROR_INPUT, "more than %d schemes", LAC_COMPARE_SCHEMES);
+        o->schemes[o->n_schemes++] = item;
+    }
+    for (size_t i = 0;
+         !option_given(arguments, "scheme") && i < sizeof default_schemes / sizeof *default_schemes;
+         i++)
+        o->schemes[o->n_schemes++] = default_schemes[i];
+    const char *accels = option_value(arguments, "accel", 0);
+    for (int i = 0; !accels && i < lac_table_count(&lac_accels) && i < LAC_COMPARE_TARGETS; i++)
+        LAC_TRY(
+            lac_target_parse(&o->targets[o->n_targets++], lac_table_at(&lac_accels, i)->name, err));
+    while (accels && *accels) {
+        size_t length = strcspn(accels, ",");
+        snprintf(name, sizeof name, "%.*s", (int)length, accels);
+        if (o->n_targets == LAC_COMPARE_TARGETS)
+            return lac_fail(err, LAC_ERROR_INPUT, "more than %d accelerators", LAC_COMPARE_TARGETS);
+        LAC_TRY(lac_target_parse(&o->targets[o->n_targets++], name, err));
+        accels += length + (accels[length] == ',');
+    }
+    for (int i = 0; (item = option_value(arguments, "set", i)); i++)
+        LAC_TRY(lac_targets_set(o->targets, o->n_targets, item, err));
+    LAC_TRY(option_int(arguments, "images", 0, 0, INT64_MAX, &o->images, err));
+    LAC_TRY(option_int(arguments, "agree", arguments->n ? 0 : 64, 0, INT64_MAX, &o->agree, err));
+    LAC_TRY(option_int(arguments, "runs", 15, 1, 100000, &runs, err));
+    o->runs = (int)runs;
+    o->fresh = option_given(arguments, "fresh");
+    o->progress = show_progress;
+    return LAC_OK;
+}
+
+typedef struct results {
+    int n;
+    lac_comparison comparison[MODELS];
+    lac_report *report[MODELS];
+} results;
+
+static lac_status compare_all(const cli_arguments *arguments, lac_compare_options *o, results *r,
+                              lac_error *err)
+{
+    for (int i = 0; i < MODELS; i++) {
+        const char *name = arguments->n ? (i < arguments->n ? arguments->positional[i] : NULL)
+                                        : lac_builtin_name(i);
+        lac_model model;
+        if (!name)
+            break;
+        LAC_TRY(lac_model_open(&model, name, option_value(arguments, "meta", 0), err));
+        lac_status status = lac_compare(&r->comparison[i], &model, o, err);
+        lac_model_close(&model);
+        if (status != LAC_OK)
+            return lac_fail_in(err, status, "%s", name);
+        LAC_TRY(make_report(&r->comparison[i], o, &r->report[i], err));
+        r->n = i + 1;
+    }
+    return LAC_OK;
+}
+
+static lac_status print_results(const cli_arguments *arguments, const results *r, lac_error *err)
+{
+    int computed = 0, kept = 0;
+    json_t *models = json_array();
+    for (int i = 0; i < r->n; i++) {
+        computed += r->comparison[i].cells_computed;
+        kept += r->comparison[i].cells_kept;
+        json_t *one = lac_report_to_json(r->report[i]);
+        json_object_set_new(one, "model", json_string(r->comparison[i].model));
+        json_array_append_new(models, one);
+    }
+    if (arguments->json)
+        return print_json("lacuna.compare/1",
+                          json_pack("{s:o, s:i, s:i}", "models", models, "cells_computed", computed,
+                                    "cells_kept", kept),
+                          err);
+    json_decref(models);
+    for (int i = 0; i < r->n; i++) {
+        LAC_TRY(print_report(r->report[i], err));
+        lac_text blank = {0};
+        lac_text_add(&blank, "\n");
+        lac_status status = print_text(&blank, err);
+        lac_text_release(&blank);
+        LAC_TRY(status);
+    }
+    return LAC_OK;
+}
+
+/* ---- the page
+ * -------------------------------------------------------------------------------------------- */
+
+/* Bars of one figure, one group per scheme; series are the accelerators. */
+static void target_bars(lac_text *page, const lac_comparison *c, const lac_compare_options *o,
+                        const char *title, const char *unit, bool energy)
+{
+    const char *groups[LAC_COMPARE_SCHEMES], *series[LAC_COMPARE_TARGETS];
+    double values[LAC_COMPARE_SCHEMES * LAC_COMPARE_TARGETS];
+    int n = 0;
+    for (int t = 0; t < o->n_targets; t++)
+        series[t] = o->targets[t].accel->row.name;
+    for (int r = 0; r < c->n_rows; r++) {
+        if (strcmp(c->row[r].scheme, "dense") == 0)
+            continue; /* float32 has no bars here */
+        groups[n] = c->row[r].scheme;
+        for (int t = 0; t < o->n_targets; t++)
+            values[n * o->n_targets + t] = !c->row[r].target[t].simulated ? NAN
+                                           : energy                       ? c->row[r].target[t].uj
+                                                    : (double)c->row[r].target[t].cycles;
+        n++;
+    }
+    if (n == 0 || o->n_targets == 0)
+        return;
+    lac_chart_bars(page, &(lac_chart_bar_data){.title = title,
+                                               .unit = unit,
+                                               .label = LAC_LABEL_SIMULATED,
+                                               .n_groups = n,
+                                               .n_series = o->n_targets,
+                                               .groups = groups,
+                                               .series = series,
+                                               .values = values,
+                                               .decimals = energy ? 1 : 0,
+                                               .scale = LAC_CHART_AUTO});
+}
+
+static void measured_charts(lac_text *page, const lac_comparison *c)
+{
+    const char *names[LAC_COMPARE_SCHEMES];
+    double ms[LAC_COMPARE_SCHEMES], accuracy[LAC_COMPARE_SCHEMES], bytes[LAC_COMPARE_SCHEMES];
+    double percent = strcmp(c->row[0].metric, "spearman") == 0 ? 1 : 100;
+    for (int r = 0; r < c->n_rows; r++) {
+        names[r] = c->row[r].scheme;
+        ms[r] = c->row[r].ms;
+        accuracy[r] = percent * c->row[r].accuracy;
+        bytes[r] = (double)c->row[r].file_bytes;
+    }
+    const char *metric = c->row[0].metric[0] ? c->row[0].metric : "accuracy";
+    lac_chart_scatter(
+        page, &(lac_chart_scatter_data){.title = "Accuracy against latency",
+                                        .x = {"CPU latency, batch 1", "ms", LAC_LABEL_MEASURED},
+                                        .y = {metric, percent > 1 ? "%" : "", LAC_LABEL_MEASURED},
+                                        .n_points = c->n_rows,
+                                        .names = names,
+                                        .x_values = ms,
+                                        .y_values = accuracy,
+                                        .x_scale = LAC_CHART_AUTO});
+    lac_chart_bars(page, &(lac_chart_bar_data){.title = "File size",
+                                               .unit = "bytes",
+                                               .label = LAC_LABEL_MEASURED,
+                                               .n_groups = c->n_rows,
+                                               .n_series = 1,
+                                               .groups = names,
+                                               .values = bytes,
+                                               .decimals = 0,
+                                               .scale = LAC_CHART_LINEAR});
+}
+
+static lac_status write_page(const char *path, const results *r, const lac_compare_options *o,
+                             lac_error *err)
+{
+    lac_text page = {0}, footer = {0};
+    lac_page_begin(&page, "lacuna compare",
+                   "Accuracy, bytes and time measured on this machine; cycles and energy simulated "
+                   "on the same tensors.");
+    for (int i = 0; i < r->n; i++) {
+        lac_page_section(&page, r->comparison[i].model);
+        lac_page_report(&page, r->report[i]);
+        measured_charts(&page, &r->comparison[i]);
+        target_bars(&page, &r->comparison[i], o, "Cycles of one sample", "cycles", false);
+        target_bars(&page, &r->comparison[i], o, "Energy of one sample", "uJ", true);
+    }
+    lac_text_add(&footer, "lacuna %s", lac_version());
+    lac_page_end(&page, footer.data ? footer.data : "");
+    lac_status status = write_text(path, &page, err);
+    lac_text_release(&page);
+    lac_text_release(&footer);
+    return status;
+}
+
+static lac_status run(const cli_arguments *arguments, lac_error *err)
+{
+    lac_compare_options *o = lac_alloc(1, sizeof *o, err);
+    results *r = lac_alloc(1, sizeof *r, err);
+    lac_text cells = {0};
+    lac_status status = o && r ? read_options(arguments, o, err) : LAC_ERROR_MEMORY;
+    const char *page = option_value(arguments, "report", 0), *folder;
+    page = page ? page : "report.html";
+    if ((folder = option_value(arguments, "cells", 0)))
+        lac_text_add(&cells, "%s", folder);
+    else
+        lac_text_add(&cells, "%s.cells", page);
+    if (status == LAC_OK) {
+        o->cells = cells.data;
+        status = compare_all(arguments, o, r, err);
+    }
+    end_progress();
+    if (status == LAC_OK)
+        status = write_page(page, r, o, err);
+    if (status == LAC_OK)
+        status = print_results(arguments, r, err);
+    for (int i = 0; r && i < MODELS; i++)
+        lac_report_free(r->report[i]);
+    lac_text_release(&cells);
+    lac_free(o);
+    lac_free(r);
+    return status;
+}
+
+static const cli_option options[] = {
+    {"scheme", 's', "TEXT", "one scheme (row); repeatable; default: dense, int8, nm:2:4+int8, ..."},
+    {"accel", 'a', "NAME,...", "accelerators (default: all)"},
+    {"set", 0, "NAME=VALUE", "a parameter; accel.NAME=VALUE for one of several; repeatable"},
+    {"images", 'n', "N", "items scored for accuracy (default: all)"},
+    {"agree", 0, "N", "run N items through each accelerator and compare decisions"},
+    {"runs", 0, "N", "timed runs per scheme (default 15)"},
+    {"report", 'o', "FILE", "the page to write (default report.html)"},
+    {"cells", 0, "DIR", "where finished cells are kept (default REPORT.cells)"},
+    {"fresh", 0, NULL, "compute every cell anew"},
+    {"meta", 'm', "FILE", "take tasks from this meta.json"},
+    {0}};
+
+const cli_command command_compare = {
+    .name = "compare",
+    .usage = "[MODEL ...] [--scheme TEXT ...] [--accel NAME,...]",
+    .summary = "one matrix: accuracy, bytes, measured time, simulated cycles and energy",
+    .details =
+        "  lacuna compare                      the built-in networks on the project's glyphs\n"
+        "  lacuna compare model.onnx -s dense -s int8 -s nm:2:4+int8 --accel systolic,sta\n\n"
+        "Prints one table per network and writes the same as a page with charts. A run that\n"
+        "was killed repeats no finished cell; cells.log in the folder of cells says which.",
+    .options = options,
+    .min_arguments = 0,
+    .max_arguments = 8,
+    .run = run,
+};
