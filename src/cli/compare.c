@@ -2,8 +2,11 @@
 #include "study/compare.h"
 #include "cli/command.h"
 #include "core/memory.h"
+#include "report/chart.h"
 #include "report/json.h"
+#include "report/page.h"
 
+#include <lacuna/lacuna.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -219,6 +222,96 @@ static lac_status print_results(const cli_arguments *arguments, const results *r
     return LAC_OK;
 }
 
+/* ---- the page
+ * -------------------------------------------------------------------------------------------- */
+
+/* Bars of one figure, one group per scheme; series are the accelerators. */
+static void target_bars(lac_text *page, const lac_comparison *c, const lac_compare_options *o,
+                        const char *title, const char *unit, bool energy)
+{
+    const char *groups[LAC_COMPARE_SCHEMES], *series[LAC_COMPARE_TARGETS];
+    double values[LAC_COMPARE_SCHEMES * LAC_COMPARE_TARGETS];
+    int n = 0;
+    for (int t = 0; t < o->n_targets; t++)
+        series[t] = o->targets[t].accel->row.name;
+    for (int r = 0; r < c->n_rows; r++) {
+        if (strcmp(c->row[r].scheme, "dense") == 0)
+            continue; /* float32 has no bars here */
+        groups[n] = c->row[r].scheme;
+        for (int t = 0; t < o->n_targets; t++)
+            values[n * o->n_targets + t] = !c->row[r].target[t].simulated ? NAN
+                                           : energy                       ? c->row[r].target[t].uj
+                                                    : (double)c->row[r].target[t].cycles;
+        n++;
+    }
+    if (n == 0 || o->n_targets == 0)
+        return;
+    lac_chart_bars(page, &(lac_chart_bar_data){.title = title,
+                                               .unit = unit,
+                                               .label = LAC_LABEL_SIMULATED,
+                                               .n_groups = n,
+                                               .n_series = o->n_targets,
+                                               .groups = groups,
+                                               .series = series,
+                                               .values = values,
+                                               .decimals = energy ? 1 : 0,
+                                               .scale = LAC_CHART_AUTO});
+}
+
+static void measured_charts(lac_text *page, const lac_comparison *c)
+{
+    const char *names[LAC_COMPARE_SCHEMES];
+    double ms[LAC_COMPARE_SCHEMES], accuracy[LAC_COMPARE_SCHEMES], bytes[LAC_COMPARE_SCHEMES];
+    double percent = strcmp(c->row[0].metric, "spearman") == 0 ? 1 : 100;
+    for (int r = 0; r < c->n_rows; r++) {
+        names[r] = c->row[r].scheme;
+        ms[r] = c->row[r].ms;
+        accuracy[r] = percent * c->row[r].accuracy;
+        bytes[r] = (double)c->row[r].file_bytes;
+    }
+    const char *metric = c->row[0].metric[0] ? c->row[0].metric : "accuracy";
+    lac_chart_scatter(
+        page, &(lac_chart_scatter_data){.title = "Accuracy against latency",
+                                        .x = {"CPU latency, batch 1", "ms", LAC_LABEL_MEASURED},
+                                        .y = {metric, percent > 1 ? "%" : "", LAC_LABEL_MEASURED},
+                                        .n_points = c->n_rows,
+                                        .names = names,
+                                        .x_values = ms,
+                                        .y_values = accuracy,
+                                        .x_scale = LAC_CHART_AUTO});
+    lac_chart_bars(page, &(lac_chart_bar_data){.title = "File size",
+                                               .unit = "bytes",
+                                               .label = LAC_LABEL_MEASURED,
+                                               .n_groups = c->n_rows,
+                                               .n_series = 1,
+                                               .groups = names,
+                                               .values = bytes,
+                                               .decimals = 0,
+                                               .scale = LAC_CHART_LINEAR});
+}
+
+static lac_status write_page(const char *path, const results *r, const lac_compare_options *o,
+                             lac_error *err)
+{
+    lac_text page = {0}, footer = {0};
+    lac_page_begin(&page, "lacuna compare",
+                   "Accuracy, bytes and time measured on this machine; cycles and energy simulated "
+                   "on the same tensors.");
+    for (int i = 0; i < r->n; i++) {
+        lac_page_section(&page, r->comparison[i].model);
+        lac_page_report(&page, r->report[i]);
+        measured_charts(&page, &r->comparison[i]);
+        target_bars(&page, &r->comparison[i], o, "Cycles of one sample", "cycles", false);
+        target_bars(&page, &r->comparison[i], o, "Energy of one sample", "uJ", true);
+    }
+    lac_text_add(&footer, "lacuna %s", lac_version());
+    lac_page_end(&page, footer.data ? footer.data : "");
+    lac_status status = write_text(path, &page, err);
+    lac_text_release(&page);
+    lac_text_release(&footer);
+    return status;
+}
+
 static lac_status run(const cli_arguments *arguments, lac_error *err)
 {
     lac_compare_options *o = lac_alloc(1, sizeof *o, err);
@@ -236,6 +329,8 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
         status = compare_all(arguments, o, r, err);
     }
     end_progress();
+    if (status == LAC_OK)
+        status = write_page(page, r, o, err);
     if (status == LAC_OK)
         status = print_results(arguments, r, err);
     for (int i = 0; r && i < MODELS; i++)

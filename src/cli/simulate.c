@@ -2,6 +2,7 @@
 #include "study/simulate.h"
 #include "cli/command.h"
 #include "core/memory.h"
+#include "io/arch.h"
 #include "report/table.h"
 #include "study/sample.h"
 
@@ -189,6 +190,11 @@ static lac_status read_targets(const cli_arguments *arguments, lac_target *targe
             LAC_TRY(lac_target_parse(&targets[(*n)++], name, err));
             text += length + (text[length] == ',');
         }
+    }
+    if ((item = option_value(arguments, "arch", 0))) {
+        if (*n != 1)
+            return lac_fail(err, LAC_ERROR_INPUT, "--arch goes with one --accel");
+        LAC_TRY(lac_arch_load(&targets[0].params, item, err));
     }
     for (int i = 0; (item = option_value(arguments, "set", i)); i++)
         LAC_TRY(lac_targets_set(targets, *n, item, err));
