@@ -27,7 +27,9 @@ typedef enum lac_role {
     LAC_ROLE_MASK = 11,
     LAC_ROLE_IMPORTANCE = 12,
     LAC_ROLE_RESIDUAL = 13, /* added before the activation; never random */
-    LAC_ROLE_LIMIT = 14
+    LAC_ROLE_STATE_H = 14,  /* lstm: hidden state before the first step, float; absent: zeros */
+    LAC_ROLE_STATE_C = 15,  /* lstm: cell state before the first step */
+    LAC_ROLE_LIMIT = 16
 } lac_role;
 
 struct lac_packed; /* lacuna/format.h */

@@ -167,6 +167,12 @@ static lac_status lstm_operands(const lac_call *call, const lac_rnn *g, lac_laye
     LAC_TRY(reorder(call->in[1], g->hidden, g->in, &layer->operand[LAC_ROLE_WEIGHTS].tensor, err));
     LAC_TRY(reorder(call->in[2], g->hidden, g->hidden, &layer->operand[LAC_ROLE_RECURRENT].tensor,
                     err));
+    for (int i = 0; i < 2; i++) {
+        const lac_tensor *state = lac_op_in(call, 5 + i);
+        if (state)
+            layer->operand[LAC_ROLE_STATE_H + i].tensor =
+                lac_tensor_view(state->dtype, state->rank, state->dims, state->data);
+    }
     if (!b)
         return LAC_OK;
     LAC_TRY(lac_tensor_make(&sums, LAC_F32, 1, (int64_t[]){4 * g->hidden}, err));
@@ -179,7 +185,8 @@ static lac_status lstm_operands(const lac_call *call, const lac_rnn *g, lac_laye
     return status;
 }
 
-/* The activations operand holds x only; who runs the layer brings h along. */
+/* The activations operand holds x only, the states what comes before the first step; who runs the
+ * layer brings h along. */
 static lac_status lstm_as_layer(const lac_call *call, lac_layer *layer, lac_error *err)
 {
     lac_rnn g;

@@ -3,6 +3,7 @@
 #include "study/integer.h"
 
 #include "core/memory.h"
+#include "study/lstm.h"
 
 #include <lacuna/format.h>
 #include <math.h>
@@ -176,8 +177,11 @@ static lac_status make(lac_integer_layer *integer, const lac_ranges *ranges, lac
     lac_tensor *weights = &layer->operand[LAC_ROLE_WEIGHTS].tensor;
     int64_t rows = lac_layer_dim_get(layer, conv ? "k" : is_kind(layer, "fc") ? "out" : "n");
     int64_t batch = is_kind(layer, "gemm") ? lac_layer_dim_get(layer, "batch") : 1;
-    if (lstm)
+    if (lstm) {
         rows = 4 * lac_layer_dim_get(layer, "hidden");
+        LAC_TRY(lac_lstm_unroll(layer, err));
+        ranges = NULL; /* calibrated were the inputs alone; here they stand beside h */
+    }
     rows *= batch > 0 ? batch : 1; /* a batched product has weights [batch][n][k] */
     integer->weight_scale = lac_alloc((size_t)(lstm ? 2 * rows : rows), sizeof(float), err);
     if (!integer->weight_scale)
@@ -205,8 +209,9 @@ lac_status lac_integer_make(lac_integer_layer *integer, const lac_layer *layer,
     lac_layer open = *layer; /* borrowed but for the unpacked weight */
     lac_status status = open_packed(&open.operand[LAC_ROLE_WEIGHTS], err);
     memset(&open.output, 0, sizeof open.output);
-    /* Bias and residual are floats and join after the sums. */
-    memset(&open.operand[LAC_ROLE_BIAS], 0, sizeof(lac_operand));
+    /* Bias and residual are floats and join after the sums (an lstm needs its bias to unroll). */
+    if (!is_kind(layer, "lstm"))
+        memset(&open.operand[LAC_ROLE_BIAS], 0, sizeof(lac_operand));
     memset(&open.operand[LAC_ROLE_RESIDUAL], 0, sizeof(lac_operand));
     if (status == LAC_OK)
         status = lac_layer_plain(&open, &integer->layer, err);
