@@ -1,5 +1,5 @@
-/* example.NoOp: an operator that hands its input on. The smallest row of the operator table; as a
- * plug-in (-DLACUNA_PLUGIN, see plugin_accel.c) and as a built-in alike. */
+/* example.NoOp: an operator that hands its input on. The smallest row of the operator table; a
+ * plug-in and a built-in alike: see plugin_accel.c. */
 #include <lacuna/op.h>
 #include <string.h>
 
@@ -37,9 +37,7 @@ const lac_op lac_op_noop = {
     .run = run,
 };
 
-#ifdef LACUNA_PLUGIN
-#include <lacuna/plugin.h>
-
+#ifdef LACUNA_PLUGIN_H
 lac_status lac_plugin_load(lac_error *err)
 {
     return lac_register_op(&lac_op_noop, err);

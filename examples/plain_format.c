@@ -1,5 +1,5 @@
-/* plain: the float32 matrix column by column. The smallest row of the format table; as a plug-in
- * (-DLACUNA_PLUGIN, see plugin_accel.c) and as a built-in alike. */
+/* plain: the float32 matrix column by column. The smallest row of the format table; a plug-in and
+ * a built-in alike: see plugin_accel.c. */
 #include <lacuna/format.h>
 
 static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
@@ -71,9 +71,7 @@ const lac_format lac_format_plain = {
     .unpack_graph = unpack_graph,
 };
 
-#ifdef LACUNA_PLUGIN
-#include <lacuna/plugin.h>
-
+#ifdef LACUNA_PLUGIN_H
 lac_status lac_plugin_load(lac_error *err)
 {
     return lac_register_format(&lac_format_plain, err);

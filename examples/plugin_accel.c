@@ -1,24 +1,26 @@
 /* ideal: an accelerator that never waits. N multipliers, each busy with a product of two non-zero
  * operands every cycle: the bound that every sparse accelerator is measured against.
  *
- * A plug-in:  cc -shared -fPIC -DLACUNA_PLUGIN plugin_accel.c $(pkg-config --cflags lacuna) \
- *                -o ideal.so
+ * A plug-in:  cc -shared -fPIC -include lacuna/plugin.h plugin_accel.c \
+ *                $(pkg-config --cflags lacuna) -o ideal.so
  *             lacuna simulate --plugin ./ideal.so --accel ideal --layer gemm:m=8,n=8,k=8
  * A built-in: copy it to src/accel/ and add its line to src/accel/rows.inc (CONTRIBUTING.md). */
 #include <lacuna/accel.h>
 #include <stdio.h>
 #include <string.h>
 
-static const lac_param params_schema[] = {{.name = "multipliers",
-                                           .type = LAC_PARAM_INT,
-                                           .unit = "multipliers",
-                                           .initial = 1024,
-                                           .min = 1,
-                                           .max = 1 << 24,
-                                           .provenance = LAC_ASSUMED,
-                                           .source = "a round number: as many as a 32 x 32 array",
-                                           .summary = "products per cycle"},
-                                          {.name = NULL}};
+static const lac_param params_schema[] = {
+    {.name = "multipliers",
+     .type = LAC_PARAM_INT,
+     .unit = "multipliers",
+     .initial = 1024,
+     .min = 1,
+     .max = 1 << 24,
+     .provenance = LAC_ASSUMED,
+     .source = "a round number: as many as a 32 x 32 array",
+     .summary = "products per cycle"},
+    {.name = NULL},
+};
 
 static double clock_mhz(const lac_params *params)
 {
@@ -101,9 +103,7 @@ const lac_accel lac_accel_ideal = {
     .simulate = simulate,
 };
 
-#ifdef LACUNA_PLUGIN
-#include <lacuna/plugin.h>
-
+#ifdef LACUNA_PLUGIN_H
 lac_status lac_plugin_load(lac_error *err)
 {
     return lac_register_accel(&lac_accel_ideal, err);

@@ -78,8 +78,8 @@ check "$work/package/build/by_static"
 # The examples as plug-ins, compiled with nothing but the installed headers.
 lacuna=$prefix/bin/lacuna
 for example in plugin_accel noop_op plain_format; do
-    $compile $strict -shared -fPIC -DLACUNA_PLUGIN "$root/examples/$example.c" \
-        $(pkg-config --cflags lacuna) -o "$work/$example.so"
+    $compile $strict -Wmissing-prototypes -shared -fPIC -include lacuna/plugin.h \
+        "$root/examples/$example.c" $(pkg-config --cflags lacuna) -o "$work/$example.so"
 done
 "$lacuna" list accels --plugin "$work/plugin_accel.so" | grep '^ *ideal ' ||
     fail "the plug-in's accelerator is not listed"
@@ -105,4 +105,9 @@ echo "$dense" | grep -q '"exact": *true' || fail "simulate: not exact: $dense"
 sparse=$(ideal --wd 2:4 --ad 0.5 --set multipliers=4)
 [ "$(echo "$sparse" | number cycles)" -lt "$(echo "$dense" | number cycles)" ] ||
     fail "simulate: sparse operands take as long as dense ones"
+# The example counts what the kit counts, padding and groups included.
+conv="--layer conv:c=4,h=6,w=5,k=8,r=3,s=3,pad=1,groups=2 --wd 0.5 --ad 0.5 --seed 3 --json"
+ours=$("$lacuna" simulate --plugin "$work/plugin_accel.so" --accel ideal $conv | number effectual_macs)
+kit=$("$lacuna" simulate --accel systolic $conv | number effectual_macs)
+[ "$ours" -gt 0 ] && [ "$ours" -eq "$kit" ] || fail "ideal counts $ours products, systolic $kit"
 echo "installation: all uses work"

@@ -60,7 +60,9 @@ typedef struct lac_step_info {
     double seconds;       /* of the last run, with options.time_steps */
 } lac_step_info;
 
-/* A layer runner: computes `layer` (float operands) instead of a kernel and writes layer->output.
+/* A layer runner: computes `layer` instead of a kernel and writes layer->output. Operands are
+ * floats, or integers with the scales that lac_operand describes: activations uint8 or int8 with
+ * one scale, weights int8, dense or packed, with one scale or one per output.
  * LAC_ERROR_UNSUPPORTED: the kernel runs it after all. Called for every layer of the plan. */
 typedef lac_status (*lac_layer_runner)(void *context, const lac_layer *layer, lac_error *err);
 /* Sees every tensor of the graph as it is computed (calibration). */

@@ -76,7 +76,7 @@ float lac_range_scale(const lac_range *range, bool *is_unsigned)
     return (float)(best / levels);
 }
 
-const lac_range *lac_ranges_find(const lac_ranges *ranges, const char *name, lac_role role)
+static lac_range *find(const lac_ranges *ranges, const char *name, lac_role role)
 {
     for (int i = 0; i < ranges->n; i++)
         if (ranges->layer[i]->role == role && strcmp(ranges->layer[i]->name, name) == 0)
@@ -84,9 +84,23 @@ const lac_range *lac_ranges_find(const lac_ranges *ranges, const char *name, lac
     return NULL;
 }
 
+const lac_range *lac_ranges_find(const lac_ranges *ranges, const char *name, lac_role role)
+{
+    const lac_range *there = find(ranges, name, role);
+    if (there)
+        return there;
+    /* a product of q, k and v together was run as three that read the same: NAME.q, .k, .v */
+    size_t length = strlen(name);
+    for (int i = 0; i < ranges->n; i++)
+        if (ranges->layer[i]->role == role && strncmp(ranges->layer[i]->name, name, length) == 0 &&
+            strcmp(ranges->layer[i]->name + length, ".q") == 0)
+            return &ranges->layer[i]->range;
+    return NULL;
+}
+
 static lac_range *find_or_add(lac_ranges *ranges, const char *name, lac_role role, lac_error *err)
 {
-    lac_range *there = (lac_range *)lac_ranges_find(ranges, name, role);
+    lac_range *there = find(ranges, name, role);
     if (there)
         return there;
     size_t n = (size_t)ranges->n;

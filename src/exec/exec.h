@@ -56,6 +56,7 @@ typedef struct lac_step {
     bool single; /* too small to be worth waking threads */
     bool moving; /* touches tensors whose addresses change from run to run */
     char why[200];
+    int64_t stored_bytes; /* of weights that are packed in the file and run unpacked */
     double seconds;
 } lac_step;
 

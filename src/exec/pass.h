@@ -11,6 +11,7 @@ lac_status lac_passes(lac_graph *graph, bool fuse, lac_error *err);
 lac_status lac_pass_fold(lac_graph *graph, lac_error *err);
 lac_status lac_pass_identity(lac_graph *graph, lac_error *err);
 lac_status lac_pass_products(lac_graph *graph, lac_error *err);   /* MatMul, Gemm, Conv */
+lac_status lac_pass_qdq(lac_graph *graph, lac_error *err);        /* products of integers */
 lac_status lac_pass_activation(lac_graph *graph, lac_error *err); /* GELU and SiLU in pieces */
 lac_status lac_pass_attention(lac_graph *graph, lac_error *err);
 lac_status lac_pass_epilogue(lac_graph *graph, lac_error *err); /* bias, residual, activation */
@@ -42,6 +43,9 @@ bool lac_same_shape(const lac_graph *graph, int a, int b);
 /* All readers of `from` read `to` instead (graph outputs too). */
 void lac_replace_value(lac_graph *graph, int from, int to);
 void lac_delete_node(lac_node *node);
+
+/* `node` dequantises weights of a product that lac_pass_qdq will turn into one of integers. */
+bool lac_is_integer_weight(const lac_graph *graph, const lac_node *node);
 
 lac_status lac_exec_set_activation(lac_graph *graph, lac_node *node, lac_activation activation,
                                    float low, float high, lac_error *err);

@@ -60,10 +60,12 @@ static lac_status cut(lac_graph *graph, const lac_tensor *from, int axis, int pa
     int64_t whole = dims[axis] * inner;
     dims[axis] /= parts;
     int64_t piece = dims[axis] * inner;
-    LAC_TRY(lac_tensor_make(&t, LAC_F32, from->rank, dims, err));
+    size_t size = lac_tensor_bytes(from) / (size_t)(outer * whole);
+    LAC_TRY(lac_tensor_make(&t, from->dtype, from->rank, dims, err));
     for (int64_t i = 0; i < outer; i++)
-        memcpy((float *)t.data + i * piece, (const float *)from->data + i * whole + part * piece,
-               (size_t)piece * sizeof(float));
+        memcpy((char *)t.data + (size_t)(i * piece) * size,
+               (const char *)from->data + (size_t)(i * whole + part * piece) * size,
+               (size_t)piece * size);
     lac_status status = lac_graph_constant(graph, NULL, &t, value, err);
     lac_tensor_release(&t);
     return status;
@@ -73,8 +75,8 @@ static bool can_cut(const lac_graph *graph, const lac_node *gemm, int reader_val
 {
     const lac_tensor *w = gemm ? lac_constant_of(graph, gemm->in[LAC_IN_W]) : NULL;
     const lac_tensor *bias = gemm ? lac_constant_of(graph, gemm->in[LAC_IN_BIAS]) : NULL;
-    if (!w || w->dtype != LAC_F32 || w->rank != 2 || gemm->in[LAC_IN_RESIDUAL] >= 0 ||
-        gemm->in[LAC_IN_X_SCALE] >= 0 ||
+    if (!w || w->dtype != (gemm->in[LAC_IN_X_SCALE] >= 0 ? LAC_I8 : LAC_F32) || w->rank != 2 ||
+        lac_tensor_count(w) == 0 || gemm->in[LAC_IN_RESIDUAL] >= 0 ||
         strcmp(lac_node_string(gemm, "activation", "none"), "none") != 0)
         return false;
     int axis = lac_node_int(gemm, "transB", 0) != 0 ? 0 : 1;
@@ -111,6 +113,11 @@ static lac_status parts_of(lac_graph *graph, int x, int parts, int *part, lac_er
         memcpy(in, graph->nodes[index].in, sizeof in);
         lac_tensor w = graph->values[in[LAC_IN_W]].constant;
         LAC_TRY(cut(graph, &w, rows ? 0 : 1, i, parts, &in[LAC_IN_W], err));
+        if (in[LAC_IN_W_SCALE] >= 0) {
+            lac_tensor scale = graph->values[in[LAC_IN_W_SCALE]].constant;
+            if (lac_tensor_count(&scale) > 1)
+                LAC_TRY(cut(graph, &scale, 0, i, parts, &in[LAC_IN_W_SCALE], err));
+        }
         if (in[LAC_IN_BIAS] >= 0) {
             lac_tensor bias = graph->values[in[LAC_IN_BIAS]].constant;
             LAC_TRY(cut(graph, &bias, bias.rank - 1, i, parts, &in[LAC_IN_BIAS], err));

@@ -88,7 +88,8 @@ static lac_status want_plain(layout *l, int value)
 static bool is_image(const layout *l, int value)
 {
     return value >= 0 && value < l->n_values && l->graph->values[value].rank == 4 &&
-           l->graph->values[value].dtype == LAC_F32;
+           (LAC_BIT(l->graph->values[value].dtype) &
+            (LAC_BIT(LAC_F32) | LAC_BIT(LAC_U8) | LAC_BIT(LAC_I8)));
 }
 
 /* `node` reads and writes twins from now on. */
@@ -191,6 +192,19 @@ static lac_status elementwise(layout *l, int n, bool *done)
     return output_twin(l, n);
 }
 
+/* QuantizeLinear and DequantizeLinear per tensor. */
+static lac_status quantize(layout *l, int n, bool *done)
+{
+    lac_node *node = &l->graph->nodes[n];
+    float scale;
+    if (l->twin[node->in[0]] < 0 || !lac_number_of(l->graph, node->in[1], &scale) ||
+        !is_image(l, node->out[0]))
+        return LAC_OK;
+    LAC_TRY(set_input(l, n, 0, node->in[0]));
+    *done = true;
+    return output_twin(l, n);
+}
+
 static lac_status concat(layout *l, int n, bool *done)
 {
     lac_node *node = &l->graph->nodes[n];
@@ -270,7 +284,7 @@ static bool is_pool(const layout *l, const lac_node *node)
 {
     return (lac_is_op(node, "MaxPool") || lac_is_op(node, "AveragePool") ||
             lac_is_op(node, "GlobalAveragePool")) &&
-           l->twin[node->in[0]] >= 0 &&
+           l->twin[node->in[0]] >= 0 && l->graph->values[node->in[0]].dtype == LAC_F32 &&
            (node->n_out < 2 || node->out[1] < 0 ||
             lac_graph_readers(l->graph, node->out[1], NULL) == 0);
 }
@@ -286,6 +300,9 @@ static lac_status visit(layout *l, int n)
     } else if (image && is_pool(l, node)) {
         done = true;
         LAC_TRY(pool(l, n));
+    } else if (image &&
+               (lac_is_op(node, "QuantizeLinear") || lac_is_op(node, "DequantizeLinear"))) {
+        LAC_TRY(quantize(l, n, &done));
     } else if (image && lac_is_op(node, "Concat")) {
         LAC_TRY(concat(l, n, &done));
     } else if (image && lac_is_op(node, "Pad")) {

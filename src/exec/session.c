@@ -244,6 +244,7 @@ bool lac_session_step(const lac_session *session, int index, lac_step_info *info
                                                      : "";
         info->macs = step->layer.kind->macs ? step->layer.kind->macs(&step->layer) : 0;
         info->stored_bytes = step->packed                  ? lac_packed_bytes(step->packed)
+                             : step->stored_bytes          ? step->stored_bytes
                              : w->tensor.dtype != LAC_NONE ? (int64_t)lac_tensor_bytes(&w->tensor)
                                                            : 0;
     }

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INLINE_DEPTH = 16 };
+/* More than any honest model has; some of these are searched one by one. */
+enum { INLINE_DEPTH = 16, LIST_LIMIT = 10000 };
 
 /* Value numbers by name: open addressing over interned names. */
 typedef struct names {
@@ -432,9 +433,26 @@ static lac_status unique_nodes(lac_graph *graph, lac_error *err)
     return LAC_OK;
 }
 
+static lac_status check_lists(const Onnx__ModelProto *model, lac_error *err)
+{
+    const struct {
+        const char *what;
+        size_t n;
+    } lists[] = {{"inputs", model->graph->n_input},
+                 {"outputs", model->graph->n_output},
+                 {"functions", model->n_functions},
+                 {"metadata entries", model->n_metadata_props}};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (lists[i].n > LIST_LIMIT)
+            return lac_fail(err, LAC_ERROR_INPUT, "the model has %zu %s, limit %d", lists[i].n,
+                            lists[i].what, LIST_LIMIT);
+    return LAC_OK;
+}
+
 static lac_status read_graph(reader *r, lac_error *err)
 {
     const Onnx__GraphProto *proto = r->model->graph;
+    LAC_TRY(check_lists(r->model, err));
     for (size_t i = 0; i < proto->n_initializer; i++) {
         lac_tensor tensor;
         LAC_TRY(lac_onnx_tensor(&tensor, proto->initializer[i], r->folder, err));

@@ -38,15 +38,16 @@ static int code_point(const char *text, unsigned *code)
     return length;
 }
 
+/* In units of the font size; those of a wide face, since too much room does no harm. */
 static double glyph_width(unsigned code)
 {
     if (code >= 0x2e80)
         return 1.0;
     if (code < 0x80 && strchr("iljtfr.,:;|!'()[] ", (int)code))
-        return 0.34;
+        return 0.38;
     if (code < 0x80 && strchr("mwMW@%", (int)code))
-        return 0.88;
-    return code >= 'A' && code <= 'Z' ? 0.68 : 0.57;
+        return 0.95;
+    return code >= 'A' && code <= 'Z' ? 0.7 : 0.62;
 }
 
 static double text_width(const char *text, double size)
@@ -153,13 +154,18 @@ static axis linear_axis(double low, double high)
     return a;
 }
 
-/* A bar of the smallest value must still be seen: at least a tenth of a decade of it. */
-static axis log_axis(double low, double high)
+/* Starts at the power of ten that is at least `below` decades under `low`, so that a bar of the
+ * smallest value is still seen. */
+static axis log_axis(double low, double high, double below)
 {
     axis a = {.log = true, .prefix = {1, ""}, .decimals = -1};
-    int first = (int)floor(log10(low) - 0.1), last = (int)ceil(log10(high) - 1e-9);
+    int first = (int)floor(log10(low) - below), last = (int)ceil(log10(high) - 1e-9);
     a.low = pow(10, first);
     a.high = nice_above(high);
+    if (!(a.high > a.low)) { /* one value, itself a power of ten */
+        a.high = a.low * 10;
+        last = first + 1;
+    }
     int stride = (last - first) / 8 + 1;
     bool fine = last - first <= 2;
     for (int e = first; e <= last; e += stride)
@@ -171,7 +177,8 @@ static axis log_axis(double low, double high)
 
 static double position(const axis *a, double value)
 {
-    double part = a->log ? log(value / a->low) / log(a->high / a->low)
+    /* Differences of logarithms, not the logarithm of a ratio that may overflow. */
+    double part = a->log ? (log(value) - log(a->low)) / (log(a->high) - log(a->low))
                          : (value - a->low) / (a->high - a->low);
     double at = a->start + part * (a->stop - a->start);
     return fabs(at) < 0.05 ? 0 : at;
@@ -183,7 +190,7 @@ static void tick_label(const axis *a, double value, char *text, size_t size)
         short_number(value, -1, text, size);
     else if (fabs(value) < (a->high - a->low) * 1e-9)
         snprintf(text, size, "0");
-    else if (a->decimals < 0)
+    else if (a->decimals < 0 || fabs(value / a->prefix.factor) >= 1e6)
         snprintf(text, size, "%.3g%s", value / a->prefix.factor, a->prefix.name);
     else
         snprintf(text, size, "%.*f%s", a->decimals, value / a->prefix.factor, a->prefix.name);
@@ -336,7 +343,7 @@ void lac_chart_bars(lac_text *out, const lac_chart_bar_data *bars)
         return;
     }
     axis x = wants_log(r, bars->scale)
-                 ? log_axis(r.low, r.high)
+                 ? log_axis(r.low, r.high, 0.1)
                  : linear_axis(fmin(r.low, 0), r.low == 0 && r.high == 0 ? 1 : fmax(r.high, 0));
     char text[64];
     double names = 40, figures = 20;
@@ -408,7 +415,7 @@ static box place_name(const box *dots, const box *placed, int n, int n_points, d
         double away = (step + 1) / 2 * 6.0;
         for (int left = 0; left < 2; left++) {
             double x = dots[n].x, middle = dots[n].y + radius + (step % 2 ? -away : away);
-            box b = {left ? x - width - 3 : x + 2 * radius + 3, middle - 7.5, width, 15};
+            box b = {left ? x - width - 3 : x + 2 * radius + 3, middle - 7.5, width + 2, 15};
             bool free_here = b.x >= plot.x && b.x + b.width <= WIDTH && b.y >= plot.y &&
                              b.y + b.height <= plot.y + plot.height;
             for (int i = 0; i < n_points && free_here; i++)
@@ -489,7 +496,7 @@ void lac_chart_scatter(lac_text *out, const lac_chart_scatter_data *s)
     }
     box plot = {58, 8, WIDTH - 58 - 16, 300};
     axis x = wants_log(rx, s->x_scale)
-                 ? log_axis(rx.low, rx.high)
+                 ? log_axis(rx.low, rx.high, 0)
                  : linear_axis(rx.low > 0 && rx.low < 0.6 * rx.high ? 0 : rx.low, rx.high);
     double margin = (ry.high - ry.low) * 0.08;
     bool percent = strcmp(s->y.unit, "%") == 0 && ry.high <= 100;
@@ -536,8 +543,7 @@ void lac_chart_scatter(lac_text *out, const lac_chart_scatter_data *s)
         snprintf(text, sizeof text, "%d without both figures: not shown", left_out);
         label_at(out, plot.x, plot.y + plot.height + 55, "start", true, text);
     }
-    lac_text_add(out, "</svg>\n");
-    lac_text_add(out, "</figure>\n");
+    lac_text_add(out, "</svg>\n</figure>\n");
 done:
     if (!pairs || !boxes || !index)
         lac_text_add(out, "</figure>\n");

@@ -161,7 +161,7 @@ lac_status lac_report_number(lac_report *report, const char *key, double value, 
         return LAC_ERROR_INTERNAL;
     if (isnan(value))
         snprintf(text, sizeof text, "-");
-    else if (decimals < 0)
+    else if (decimals < 0 || fabs(value) >= 1e15) /* beyond: no exact digits to group */
         snprintf(text, sizeof text, "%.6g", value);
     else if (fabs(value) >= 1e4 && decimals == 0)
         lac_group_digits((int64_t)llround(value), text, sizeof text);
@@ -361,11 +361,24 @@ void lac_report_print(const lac_report *report, lac_text *out)
         lac_text_add(out, "%s\n", report->notes[i]);
 }
 
+/* A bar would end the cell, a line break the row. */
+static void markdown_text(lac_text *out, const char *text)
+{
+    for (; *text; text++)
+        if (*text == '|')
+            lac_text_add(out, "\\|");
+        else
+            lac_text_bytes(out, *text == '\n' || *text == '\r' ? " " : text, 1);
+}
+
 void lac_report_markdown(const lac_report *report, lac_text *out)
 {
+    lac_text text = {0};
     for (int i = 0; i < report->n_columns; i++) {
+        text.length = 0;
+        heading_of(&report->columns[i], &text);
         lac_text_add(out, "| ");
-        heading_of(&report->columns[i], out);
+        markdown_text(out, text.data ? text.data : "");
         if (report->columns[i].label)
             lac_text_add(out, " (%s)", lac_label_name(report->columns[i].label));
         lac_text_add(out, " ");
@@ -376,19 +389,23 @@ void lac_report_markdown(const lac_report *report, lac_text *out)
     lac_text_add(out, "|\n");
     for (int r = 0; r < report->n_rows; r++) {
         for (int i = 0; i < report->n_columns; i++) {
+            text.length = 0;
+            cell_text(&report->cells[r * report->n_columns + i], &text);
             lac_text_add(out, "| ");
-            cell_text(&report->cells[r * report->n_columns + i], out);
+            markdown_text(out, text.data ? text.data : "");
             lac_text_add(out, " ");
         }
         lac_text_add(out, "|\n");
     }
+    out->failed |= text.failed;
+    lac_text_release(&text);
     for (int i = 0; i < report->n_notes; i++)
         lac_text_add(out, "\n%s\n", report->notes[i]);
 }
 
 static void csv_field(lac_text *out, const char *text)
 {
-    if (!strpbrk(text, ",\"\n")) {
+    if (!strpbrk(text, ",\"\r\n")) {
         lac_text_add(out, "%s", text);
         return;
     }
@@ -399,19 +416,18 @@ static void csv_field(lac_text *out, const char *text)
 }
 
 /* A cell for programs: full precision, no grouping. */
-static void plain_cell(const cell *c, char *text, size_t size)
+static void plain_cell(const cell *c, lac_text *out)
 {
     if (c->integer)
-        snprintf(text, size, "%" PRId64, c->whole);
+        lac_text_add(out, "%" PRId64, c->whole);
     else if (!isnan(c->number))
-        snprintf(text, size, "%.17g", c->number);
+        lac_text_add(out, "%.17g", c->number);
     else
-        snprintf(text, size, "%s", c->text ? c->text : "");
+        csv_field(out, c->text ? c->text : "");
 }
 
 void lac_report_csv(const lac_report *report, lac_text *out)
 {
-    char text[512];
     for (int i = 0; i < report->n_columns; i++) {
         lac_text_add(out, i ? "," : "");
         csv_field(out, report->columns[i].key);
@@ -419,9 +435,8 @@ void lac_report_csv(const lac_report *report, lac_text *out)
     lac_text_add(out, "\r\n");
     for (int r = 0; r < report->n_rows; r++) {
         for (int i = 0; i < report->n_columns; i++) {
-            plain_cell(&report->cells[r * report->n_columns + i], text, sizeof text);
             lac_text_add(out, i ? "," : "");
-            csv_field(out, text);
+            plain_cell(&report->cells[r * report->n_columns + i], out);
         }
         lac_text_add(out, "\r\n");
     }

@@ -909,6 +909,23 @@ static void failing_writes(void **state)
     lac_graph_free(graph);
 }
 
+/* Lists that are searched one by one have limits. */
+static void too_many(void **state)
+{
+    (void)state;
+    enum { MANY = 10001 };
+    small s;
+    Onnx__StringStringEntryProto entry = ONNX__STRING_STRING_ENTRY_PROTO__INIT;
+    Onnx__StringStringEntryProto **entries = calloc(MANY, sizeof *entries);
+    for (int i = 0; i < MANY; i++)
+        entries[i] = &entry;
+    relu(&s);
+    s.model.metadata_props = entries;
+    s.model.n_metadata_props = MANY;
+    refused(&s, LAC_ERROR_INPUT, "the model has 10001 metadata entries, limit 10000");
+    free(entries);
+}
+
 /* Two values of one name, as passes make them, get two names in the file. */
 static void doubled_names(void **state)
 {
@@ -946,7 +963,8 @@ int main(void)
         cmocka_unit_test(sparse_initializers), cmocka_unit_test(inlined_functions),
         cmocka_unit_test(packed_weights),      cmocka_unit_test(packed_everything),
         cmocka_unit_test(damaged_files),       cmocka_unit_test(failing_writes),
-        cmocka_unit_test(doubled_names),       cmocka_unit_test(real_models),
+        cmocka_unit_test(doubled_names),       cmocka_unit_test(too_many),
+        cmocka_unit_test(real_models),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

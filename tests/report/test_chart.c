@@ -1,0 +1,309 @@
+/* Charts and the page: well-formed XML, what is drawn for odd values, nothing external. */
+#include "report/chart.h"
+#include "report/page.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Checks what well-formedness asks of markup: every element closed in order, attributes quoted
+ * without < inside, every & the start of one of the predefined entities. */
+static void assert_well_formed(const char *s)
+{
+    char open[32][24];
+    int depth = 0;
+    while (*s) {
+        if (*s == '&') {
+            static const char *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;"};
+            bool known = false;
+            for (int i = 0; i < 4; i++)
+                known |= strncmp(s, entities[i], strlen(entities[i])) == 0;
+            assert_true(known);
+        }
+        assert_true(*s != '>');
+        if (*s++ != '<')
+            continue;
+        bool closing = *s == '/';
+        s += closing;
+        size_t length = strcspn(s, " >/");
+        assert_in_range(length, 1, 23);
+        if (closing) {
+            assert_true(depth > 0);
+            assert_int_equal(strlen(open[--depth]), length);
+            assert_memory_equal(open[depth], s, length);
+            s += length;
+        } else {
+            assert_true(depth < 32);
+            memcpy(open[depth], s, length);
+            open[depth++][length] = 0;
+            s += length;
+            while (*s == ' ') {
+                s += 1 + strcspn(s + 1, "=<>\"");
+                assert_memory_equal(s, "=\"", 2);
+                s += 2;
+                s += strcspn(s, "\"<");
+                assert_true(*s == '"');
+                s++;
+            }
+            if (*s == '/') {
+                s++;
+                depth--;
+            }
+        }
+        assert_true(*s == '>');
+        s++;
+    }
+    assert_int_equal(depth, 0);
+}
+
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+    for (; (text = strstr(text, what)); text += strlen(what))
+        n++;
+    return n;
+}
+
+/* The attribute `name` of the nth element that starts with `element`. */
+static double attribute(const char *text, const char *element, int n, const char *name)
+{
+    for (int i = 0; (text = strstr(text, element)) && i < n; i++)
+        text++;
+    assert_non_null(text);
+    text = strstr(text, name);
+    assert_non_null(text);
+    return strtod(text + strlen(name) + 2, NULL);
+}
+
+static const char *const groups[] = {"dense <fp32> & \"more\"", "int8",
+                                     "a very long scheme name that cannot fit beside its bars",
+                                     "\xe5\xae\xbd\xe5\xad\x97 caf\xc3\xa9"};
+static const char *const series[] = {"systolic", "R&D"};
+
+static void test_bars(void **state)
+{
+    (void)state;
+    const double values[] = {NAN, 1, 2, 4, 8, INFINITY, 3, 0};
+    lac_chart_bar_data bars = {.title = "T & <t>",
+                               .unit = "cycles",
+                               .label = LAC_LABEL_SIMULATED,
+                               .n_groups = 4,
+                               .n_series = 2,
+                               .groups = groups,
+                               .series = series,
+                               .values = values,
+                               .decimals = 1,
+                               .scale = LAC_CHART_AUTO};
+    lac_text out = {0}, again = {0};
+    lac_chart_bars(&out, &bars);
+    assert_false(out.failed);
+    assert_well_formed(out.data);
+    /* Two of eight values are missing; two rectangles are the legend's. */
+    assert_int_equal(count(out.data, ">-</text>"), 2);
+    assert_int_equal(count(out.data, "<rect"), 2 + 6);
+    assert_non_null(strstr(out.data, "T &amp; &lt;t&gt; <span class=\"unit\">cycles</span> "
+                                     "<span class=\"label simulated\">simulated</span>"));
+    assert_non_null(strstr(out.data, "int8, systolic: 2 cycles (simulated)</title>"));
+    assert_non_null(strstr(out.data, ">4.0</text>"));
+    assert_non_null(strstr(out.data, "\xe2\x80\xa6</text>"));
+    assert_non_null(strstr(out.data, "\xe5\xae\xbd\xe5\xad\x97 caf\xc3\xa9</text>"));
+    assert_null(strstr(out.data, "log scale"));
+    assert_null(strstr(out.data, "nan"));
+    assert_null(strstr(out.data, "inf\""));
+    /* Lengths are in proportion: rectangles 3, 4, 5 (after the legend's 0, 1) are 2, 4, 8. */
+    double one = attribute(out.data, "<rect", 2, "width");
+    assert_true(fabs(attribute(out.data, "<rect", 4, "width") - 4 * one) < 0.5);
+    assert_true(fabs(attribute(out.data, "<rect", 5, "width") - 8 * one) < 0.5);
+    lac_chart_bars(&again, &bars);
+    assert_string_equal(out.data, again.data);
+    lac_text_release(&out);
+    lac_text_release(&again);
+}
+
+static void test_bars_scale(void **state)
+{
+    (void)state;
+    double values[] = {10, 1000, 100000};
+    lac_chart_bar_data bars = {.title = "t",
+                               .unit = "",
+                               .n_groups = 3,
+                               .n_series = 1,
+                               .groups = groups,
+                               .values = values,
+                               .decimals = -1,
+                               .scale = LAC_CHART_AUTO};
+    lac_text out = {0};
+    lac_chart_bars(&out, &bars);
+    assert_well_formed(out.data);
+    assert_non_null(strstr(out.data, "log scale"));
+    assert_non_null(strstr(out.data, ">100k</text>"));
+    /* Equal ratios, equal distances; and the smallest value has a bar. */
+    double a = attribute(out.data, "<rect", 0, "width"),
+           b = attribute(out.data, "<rect", 1, "width"),
+           c = attribute(out.data, "<rect", 2, "width");
+    assert_true(a > 10 && fabs((c - b) - (b - a)) < 0.5);
+    out.length = 0;
+    values[0] = 0; /* has no logarithm */
+    bars.scale = LAC_CHART_LOG;
+    lac_chart_bars(&out, &bars);
+    assert_null(strstr(out.data, "log scale"));
+    out.length = 0;
+    values[0] = -50000; /* left of the axis, its figure at its left */
+    lac_chart_bars(&out, &bars);
+    assert_well_formed(out.data);
+    double axis = attribute(out.data, "<line class=\"axis\"", 0, "x1");
+    assert_true(fabs(attribute(out.data, "<rect", 0, " x") +
+                     attribute(out.data, "<rect", 0, "width") - axis) < 0.2);
+    assert_true(fabs(attribute(out.data, "<rect", 2, " x") - axis) < 0.2);
+    lac_text_release(&out);
+}
+
+/* Any doubles give a finite, well-formed chart. */
+static void test_extremes(void **state)
+{
+    (void)state;
+    static const double sets[][3] = {{0, 0, 0},
+                                     {NAN, NAN, NAN},
+                                     {5e-324, 1e-310, 0},
+                                     {1e289, -1e289, 1},
+                                     {1.7e308, -1.7e308, INFINITY},
+                                     {1e-280, 1e280, 1},
+                                     {1e15, 1e15 + 1, 1e15 + 2},
+                                     {-3, -3, -3},
+                                     {99.95, 100, 99.9999}};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        for (int scale = LAC_CHART_LINEAR; scale <= LAC_CHART_AUTO; scale++) {
+            lac_chart_bar_data bars = {.title = "t",
+                                       .unit = "%",
+                                       .n_groups = 3,
+                                       .n_series = 1,
+                                       .groups = groups,
+                                       .values = sets[i],
+                                       .decimals = -1,
+                                       .scale = (lac_chart_scale)scale};
+            lac_chart_scatter_data scatter = {.title = "t",
+                                              .x = {"x", "ms", LAC_LABEL_MEASURED},
+                                              .y = {"y", "%", LAC_LABEL_NONE},
+                                              .n_points = 3,
+                                              .names = groups,
+                                              .x_values = sets[i],
+                                              .y_values = sets[i],
+                                              .x_scale = (lac_chart_scale)scale};
+            lac_text out = {0};
+            lac_chart_bars(&out, &bars);
+            lac_chart_scatter(&out, &scatter);
+            assert_false(out.failed);
+            assert_well_formed(out.data);
+            assert_null(strstr(out.data, "nan"));
+            assert_null(strstr(out.data, "\"inf"));
+            assert_null(strstr(out.data, "\"-inf"));
+            assert_null(strstr(out.data, "\"-0.0\""));
+            lac_text_release(&out);
+        }
+}
+
+static void test_empty(void **state)
+{
+    (void)state;
+    lac_chart_bar_data bars = {.title = "t", .unit = ""};
+    lac_chart_scatter_data scatter = {
+        .title = "t", .x = {"x", "", LAC_LABEL_NONE}, .y = {"y", "", LAC_LABEL_NONE}};
+    lac_text out = {0};
+    lac_chart_bars(&out, &bars);
+    lac_chart_scatter(&out, &scatter);
+    assert_well_formed(out.data);
+    assert_int_equal(count(out.data, "no figures"), 2);
+    assert_int_equal(count(out.data, "<svg"), 0);
+    lac_text_release(&out);
+}
+
+static void test_scatter(void **state)
+{
+    (void)state;
+    /* Four points in nearly one place, one without latency, and a far one that sets the axis. */
+    static const char *const names[] = {"first", "second", "third", "fo&rth", "gone", "far"};
+    const double x[] = {1.00, 1.001, 1.002, 1.003, NAN, 10}, y[] = {97.8, 97.8, 97.8, 97.8, 96, 90};
+    lac_chart_scatter_data s = {.title = "t",
+                                .x = {"latency", "ms", LAC_LABEL_MEASURED},
+                                .y = {"top-1", "%", LAC_LABEL_MEASURED},
+                                .n_points = 6,
+                                .names = names,
+                                .x_values = x,
+                                .y_values = y};
+    lac_text out = {0};
+    lac_chart_scatter(&out, &s);
+    assert_well_formed(out.data);
+    assert_int_equal(count(out.data, "<circle"), 5);
+    assert_non_null(strstr(out.data, "latency [ms], measured"));
+    assert_non_null(strstr(out.data, "1 without both figures: not shown"));
+    assert_null(strstr(out.data, "gone"));
+    assert_true(count(out.data, "class=\"leader\"") >= 1);
+    /* Names that would stand on each other were moved apart by at least a line. */
+    double at_x[4], at_y[4];
+    bool at_end[4];
+    const char *point = out.data;
+    for (int i = 0; i < 4; i++) {
+        point = strstr(point, "<circle");
+        assert_non_null(point);
+        at_x[i] = attribute(point, "<text", 0, " x");
+        at_y[i] = attribute(point, "<text", 0, " y");
+        at_end[i] = strncmp(strstr(point, "text-anchor"), "text-anchor=\"end", 16) == 0;
+        for (int j = 0; j < i; j++)
+            assert_true(at_end[i] != at_end[j] || fabs(at_y[i] - at_y[j]) >= 14 ||
+                        fabs(at_x[i] - at_x[j]) >= 40);
+        point++;
+    }
+    lac_text_release(&out);
+}
+
+static void test_page(void **state)
+{
+    (void)state;
+    lac_error err;
+    lac_report *r = lac_report_make("R", &err);
+    assert_int_equal(lac_report_column(r, "a", "A", "", LAC_LABEL_NONE, &err), LAC_OK);
+    lac_text out = {0};
+    lac_page_begin(&out, "a < b", "sub & title");
+    lac_page_section(&out, "<section>");
+    lac_page_paragraph(&out, "p & q");
+    lac_page_command(&out, "lacuna compare \"m\"");
+    lac_page_report(&out, r);
+    lac_page_end(&out, "foot>");
+    assert_false(out.failed);
+    assert_int_equal(strncmp(out.data, "<!DOCTYPE html>\n", 16), 0);
+    assert_non_null(strstr(out.data, "<title>a &lt; b</title>"));
+    assert_non_null(strstr(out.data, "<p>sub &amp; title</p>"));
+    assert_non_null(strstr(out.data, "<h2>&lt;section&gt;</h2>"));
+    assert_non_null(strstr(out.data, "<pre class=\"command\">lacuna compare &quot;m&quot;</pre>"));
+    assert_non_null(strstr(out.data, "<footer>foot&gt;</footer>"));
+    assert_non_null(strstr(out.data, "prefers-color-scheme:dark"));
+    assert_non_null(strstr(out.data, "@media print"));
+    static const char *const external[] = {"http://", "https://", "url(", "@import",
+                                           "<script", "<link",    "src=", "href="};
+    for (size_t i = 0; i < sizeof external / sizeof *external; i++)
+        assert_null(strstr(out.data, external[i]));
+    const char *main_part = strstr(out.data, "<main>"), *end = strstr(out.data, "</main>");
+    assert_true(main_part && end);
+    out.data[end - out.data] = 0;
+    /* <br> aside (none here), the body is well-formed as well. */
+    assert_well_formed(main_part + strlen("<main>"));
+    /* The braces of the style sheet balance. */
+    assert_int_equal(count(out.data, "{"), count(out.data, "}"));
+    lac_text_release(&out);
+    lac_report_free(r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bars),     cmocka_unit_test(test_bars_scale),
+        cmocka_unit_test(test_extremes), cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_scatter),  cmocka_unit_test(test_page),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
