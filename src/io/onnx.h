@@ -8,6 +8,9 @@
  * bytes are not needed afterwards. Errors do not name a file: the caller adds it. */
 lac_status lac_onnx_parse(lac_graph **graph, const void *data, size_t bytes, const char *folder,
                           lac_error *err);
+/* Bytes of the files that the initializers of the model at `path` name; 0: all is inside. For a
+ * file that loads: locations are not checked again. */
+lac_status lac_onnx_external_bytes(int64_t *bytes, const char *path, lac_error *err);
 /* A serialised TensorProto (the standard's test data: input_0.pb). */
 lac_status lac_onnx_tensor_load(lac_tensor *tensor, const char *path, lac_error *err);
 

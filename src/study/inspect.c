@@ -4,7 +4,6 @@
 #include "study/inspect.h"
 
 #include "core/memory.h"
-#include "core/text.h"
 #include "exec/fold.h"
 #include "io/onnx.h"
 #include "scheme/weights.h"
@@ -221,34 +220,6 @@ static lac_status count_parameters(const lac_compression *weights, int64_t *para
     return LAC_OK;
 }
 
-/* Constants can be larger than the file that holds them (varints); they lie beside it only when the
- * file cannot be read without its folder. */
-static bool has_external(const char *path)
-{
-    lac_buffer *buffer;
-    const void *data;
-    size_t bytes;
-    lac_graph *graph;
-    if (lac_map_file(&buffer, &data, &bytes, path, NULL) != LAC_OK)
-        return false;
-    bool whole = lac_onnx_parse(&graph, data, bytes, NULL, NULL) == LAC_OK;
-    if (whole)
-        lac_graph_free(graph);
-    lac_buffer_drop(buffer);
-    return !whole;
-}
-
-/* FILE.data where it is there, as everybody names it; else what the constants take. */
-static int64_t external_bytes(const char *path, int64_t constants)
-{
-    struct stat file;
-    lac_text name = {0};
-    lac_text_add(&name, "%s.data", path);
-    bool there = !name.failed && stat(name.data, &file) == 0;
-    lac_text_release(&name);
-    return there ? (int64_t)file.st_size : constants;
-}
-
 lac_status lac_inspect(lac_inspected *inspected, const lac_model *model, const char *path,
                        void (*progress)(void *context, const char *stage, double done),
                        void *progress_context, lac_error *err)
@@ -259,9 +230,7 @@ lac_status lac_inspect(lac_inspected *inspected, const lac_model *model, const c
     inspected->file_bytes = model->file_bytes;
     if (stat(path, &file) == 0) {
         inspected->file_bytes = (int64_t)file.st_size;
-        if (model->file_bytes > inspected->file_bytes && has_external(path))
-            inspected->external_bytes =
-                external_bytes(path, model->file_bytes - inspected->file_bytes);
+        LAC_TRY(lac_onnx_external_bytes(&inspected->external_bytes, path, err));
     }
     lac_status status = lac_weights_find(&weights, model->graph, err);
     if (status == LAC_OK)

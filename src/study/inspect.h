@@ -24,7 +24,7 @@ typedef struct lac_inspected_weight {
 
 typedef struct lac_inspected {
     int64_t file_bytes;     /* as `stat` says; of the embedded file for a built-in network */
-    int64_t external_bytes; /* FILE.data beside it; 0: everything is inside */
+    int64_t external_bytes; /* of the files beside it that hold constants */
     int64_t parameters;     /* weights' elements, and those of other float constants but scales */
     int n;
     lac_inspected_weight *weight;

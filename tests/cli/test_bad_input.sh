@@ -95,6 +95,7 @@ weights = [((i * 7) % 11 - 5) / 4 for i in range(16)]
 product = [node("MatMul", ["x", "w"], ["y"])]
 good = model(product, [x], [y], [tensor("w", [4, 4], weights)])
 write("good.onnx", good)
+write("names.onnx", good.replace(b"the_MatMul", b"\xff\xfe\xfd_MatMul"))
 write("truncated.onnx", good[:-9])
 write("empty.onnx", b"")
 write("text.onnx", b"this is no model\n")
@@ -169,6 +170,11 @@ for model in good beside unpack_good; do
 done
 "$lacuna" compress "$in/good.onnx" --scheme magnitude --output "$work/kept.onnx" \
     >"$work/stdout" 2>&1 || fail "compress good.onnx: $(cat "$work/stdout")"
+
+"$lacuna" inspect "$in/beside.onnx" --json | grep -q '"external_bytes": 64' ||
+    fail "inspect beside.onnx: not 64 bytes beside it"
+"$lacuna" inspect "$in/names.onnx" --json | python3 -m json.tool | grep -q '"???_MatMul"' ||
+    fail "inspect names.onnx: a name that is no UTF-8"
 
 # ---- models
 
@@ -304,14 +310,14 @@ bad 'list.yaml' accel show sta --arch "$in/list.yaml"
 bad 'empty.yaml' accel show sta --arch "$in/empty.yaml"
 bad 'nothing.yaml' accel show sta --arch "$in/nothing.yaml"
 bad 'unknown.yaml' simulate --layer $fc --accel sta --arch "$in/unknown.yaml"
-bad 'one accelerator' simulate --layer $fc --accel sta,eie --arch "$in/range.yaml"
+bad 'arch goes with one --accel' simulate --layer $fc --accel sta,eie --arch "$in/range.yaml"
 
 # ---- the command line itself
 
 bad "no command 'wibble'" wibble
 bad "no command 'wibble'" help wibble
 bad 'list wibble: want' list wibble
-for command in run eval compress bench simulate inspect accel reproduce; do
+for command in run eval compress bench simulate compare inspect accel reproduce; do
     bad 'unknown option --wibble' $command glyph_mlp --wibble
 done
 bad 'few' inspect
