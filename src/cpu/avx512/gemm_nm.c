@@ -67,7 +67,7 @@ INLINE nm_bytes_slot nm_bytes_slot_load(const uint8_t *position, const int8_t *v
 #define STEP(sum, x, slot, span)                                                                   \
     _mm512_dpbusd_epi32(sum, _mm512_permutexvar_epi8((slot).position, x), (slot).value)
 #define LAYOUT  nm_bytes_layout
-#define SECONDS 0.35e-9
+#define SECONDS 0.55e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"
 
