@@ -27,6 +27,9 @@ if(LACUNA_TESTS)
     file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR}/tests ${source})
     string(REPLACE "/" "." name ${name})
     add_test(NAME ${name} COMMAND ${source} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    if(name MATCHES "^(test_|study\\.)") # of the tree, or of whole networks: once is enough
+      set_tests_properties(${name} PROPERTIES LABELS once)
+    endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT 1800 SKIP_RETURN_CODE 77
       ENVIRONMENT "LACUNA_BUILD=${CMAKE_BINARY_DIR};LACUNA=${CMAKE_BINARY_DIR}/lacuna")
   endforeach()
