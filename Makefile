@@ -12,7 +12,8 @@ build/build.ninja: CMakeLists.txt CMakePresets.json
 
 # A fresh Debian 12: installs what is needed, builds, compares schemes and accelerators on the
 # embedded networks.
-demo: packages
+demo:
+	scripts/install-packages build option
 	cmake --preset release -DLACUNA_TESTS=OFF -DLACUNA_BENCH=OFF -B build-demo
 	cmake --build build-demo -j $(JOBS) --target lacuna
 	build-demo/lacuna compare --report build-demo/report.html

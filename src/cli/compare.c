@@ -38,7 +38,7 @@ static lac_status columns(lac_report *report, const lac_comparison *comparison,
         LAC_TRY(lac_report_column(report, key, name, "uJ", LAC_LABEL_SIMULATED, err));
         if (options->agree > 0) {
             snprintf(key, sizeof key, "%s_agreement", name);
-            snprintf(heading, sizeof heading, "%s agrees", name);
+            snprintf(heading, sizeof heading, "agrees");
             LAC_TRY(lac_report_column(report, key, heading, "%", LAC_LABEL_SIMULATED, err));
         }
     }

@@ -31,16 +31,6 @@ static lac_status open_builtin(lac_model *model, const char *name, bool *is, lac
     return LAC_OK;
 }
 
-/* External data counts with the file: every mapped constant is bytes that must be shipped. */
-static int64_t external_bytes(const lac_graph *graph, int64_t file_bytes)
-{
-    int64_t constants = 0;
-    for (int i = 0; i < graph->n_values; i++)
-        if (graph->values[i].constant.data)
-            constants += (int64_t)lac_tensor_bytes(&graph->values[i].constant);
-    return constants > file_bytes ? constants - file_bytes : 0;
-}
-
 lac_status lac_model_open(lac_model *model, const char *path, const char *meta, lac_error *err)
 {
     struct stat status;
@@ -54,10 +44,10 @@ lac_status lac_model_open(lac_model *model, const char *path, const char *meta, 
         result = open_builtin(model, path, &builtin, err);
     if (result == LAC_OK && !builtin) {
         result = lac_onnx_load(&model->graph, path, err);
-        if (result == LAC_OK) {
-            model->file_bytes = (int64_t)status.st_size;
-            model->file_bytes += external_bytes(model->graph, model->file_bytes);
-        }
+        int64_t external = 0; /* bytes that must be shipped with the file */
+        if (result == LAC_OK)
+            result = lac_onnx_external_bytes(&external, path, err);
+        model->file_bytes = (int64_t)status.st_size + external;
     }
     if (result == LAC_OK)
         result = lac_tasks_find(&model->tasks, model->graph, builtin ? NULL : path, meta, err);

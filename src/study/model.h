@@ -21,7 +21,4 @@ void lac_model_close(lac_model *model);
 /* Names of the built-in networks, NULL past the last. */
 const char *lac_builtin_name(int index);
 
-/* Bytes that `graph` takes as a file. */
-lac_status lac_model_bytes(const lac_graph *graph, int64_t *bytes, lac_error *err);
-
 #endif
