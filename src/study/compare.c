@@ -163,12 +163,13 @@ static lac_status target_cell(work *w, made *m, const char *scheme, const lac_ta
     LAC_TRY(lac_simulate_network(m->compression.graph, w->in, &m->ranges, target, 1, &options,
                                  &simulated, err));
     bool exact = true;
-    const char *why = "";
+    char why[400] = ""; /* each reason once */
     for (int i = 0; i < simulated.n; i++) {
         const lac_simulated_layer *layer = &simulated.layer[i];
         exact &= layer->reason[0] || layer->result.exact;
-        if (layer->reason[0] && !why[0])
-            why = layer->reason;
+        size_t used = strlen(why);
+        if (layer->reason[0] && !strstr(why, layer->reason))
+            snprintf(why + used, sizeof why - used, "%s%s", used ? "; " : "", layer->reason);
     }
     *cell = json_pack("{s:I, s:f, s:i, s:i, s:s, s:b}", "cycles",
                       (json_int_t)lac_simulated_cycles(&simulated), "uj",

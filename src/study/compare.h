@@ -34,7 +34,7 @@ typedef struct lac_compare_row {
         int64_t cycles;
         double uj;
         int hosts, layers;
-        char why[192];    /* the first host layer's reason */
+        char why[400];    /* the reasons of the host layers, each once */
         bool exact;       /* all layers that ran */
         double agreement; /* share of equal decisions, NAN: not asked for */
     } target[LAC_COMPARE_TARGETS];
