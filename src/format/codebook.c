@@ -39,11 +39,11 @@ static lac_status distinct(const lac_tensor *matrix, int limit, double *book, in
     *count = 0;
     for (int64_t i = 0; i < total; i++) {
         double value = lac_tensor_get(matrix, i);
-        if (*count && bsearch(&value, book, (size_t)*count, sizeof *book, ascending))
-            continue;
-        if (value != value)
+        if (value != value) /* before the search, in which it would equal any value */
             return lac_fail(err, LAC_ERROR_INPUT, "codebook: element %lld is not a number",
                             (long long)i);
+        if (*count && bsearch(&value, book, (size_t)*count, sizeof *book, ascending))
+            continue;
         if (*count == limit)
             return lac_fail(err, LAC_ERROR_INPUT,
                             "codebook: more than %d distinct values; share weights first (scheme "

@@ -22,8 +22,11 @@ lac_status lac_view_parse(const char *name, lac_view *view, lac_error *err)
     return lac_fail(err, LAC_ERROR_INPUT, "view '%s': want rows, columns or conv", name);
 }
 
-lac_status lac_view_size(lac_view view, int rank, const int64_t *dims, int64_t *rows, int64_t *cols,
-                         lac_error *err)
+/* Any number of rows of no elements would be a valid shape, and loops over the rows without end. */
+enum { EMPTY_LIMIT = 1 << 20 };
+
+static lac_status sides(lac_view view, int rank, const int64_t *dims, int64_t *rows, int64_t *cols,
+                        lac_error *err)
 {
     int64_t count;
     LAC_TRY(lac_shape_count(rank, dims, &count, err));
@@ -45,6 +48,16 @@ lac_status lac_view_size(lac_view view, int rank, const int64_t *dims, int64_t *
         return lac_shape_count(rank - 1, dims + 1, cols, err);
     }
     return lac_fail(err, LAC_ERROR_INPUT, "view %d: want 0..2", (int)view);
+}
+
+lac_status lac_view_size(lac_view view, int rank, const int64_t *dims, int64_t *rows, int64_t *cols,
+                         lac_error *err)
+{
+    LAC_TRY(sides(view, rank, dims, rows, cols, err));
+    if ((*rows == 0 || *cols == 0) && (*rows > EMPTY_LIMIT || *cols > EMPTY_LIMIT))
+        return lac_fail(err, LAC_ERROR_INPUT, "an empty weight of %lld x %lld: the limit is %d",
+                        (long long)*rows, (long long)*cols, EMPTY_LIMIT);
+    return LAC_OK;
 }
 
 /* Element (row, col) of the matrix is element at[row][col] of the tensor; copies one way or the
