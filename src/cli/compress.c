@@ -78,9 +78,11 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
     lac_report *report = NULL;
     lac_status status = weight_report(compression, arguments->json ? path : "", &report, err);
     char note[600];
-    snprintf(note, sizeof note, "%s: %lld bytes, %s was %lld: %.2fx smaller%s%s", path,
-             (long long)bytes, model->name, (long long)model->file_bytes,
-             (double)model->file_bytes / (double)(bytes ? bytes : 1),
+    snprintf(note, sizeof note, "%s: %lld bytes, %s was %lld: %.2fx %s%s%s", path, (long long)bytes,
+             model->name, (long long)model->file_bytes,
+             bytes <= model->file_bytes ? (double)model->file_bytes / (double)(bytes ? bytes : 1)
+                                        : (double)bytes / (double)model->file_bytes,
+             bytes <= model->file_bytes ? "smaller" : "larger",
              calibration ? "; calibrated on the " : "", calibration ? calibration : "");
     if (status == LAC_OK && !arguments->json)
         status = lac_report_note(report, note, err);
