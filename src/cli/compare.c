@@ -38,7 +38,7 @@ static lac_status columns(lac_report *report, const lac_comparison *comparison,
         LAC_TRY(lac_report_column(report, key, name, "uJ", LAC_LABEL_SIMULATED, err));
         if (options->agree > 0) {
             snprintf(key, sizeof key, "%s_agreement", name);
-            snprintf(heading, sizeof heading, "agrees");
+            snprintf(heading, sizeof heading, "%s agrees", name);
             LAC_TRY(lac_report_column(report, key, heading, "%", LAC_LABEL_SIMULATED, err));
         }
     }
@@ -57,8 +57,9 @@ static lac_status target_cells(lac_report *report, const lac_compare_row *row,
         return lac_report_number(report, key, NAN, 0, err);
     }
     LAC_TRY(lac_report_integer(report, key, row->target[t].cycles, err));
-    if (row->target[t].hosts > 0) {
-        snprintf(text, sizeof text, "host %d of %d", row->target[t].hosts, row->target[t].layers);
+    if (row->target[t].hosts > 0 || !row->target[t].exact) {
+        snprintf(text, sizeof text, "host %d of %d%s", row->target[t].hosts, row->target[t].layers,
+                 row->target[t].exact ? "" : ", NOT EXACT");
         LAC_TRY(lac_report_remark(report, key, text, err));
     }
     snprintf(key, sizeof key, "%s_uj", name);
@@ -109,10 +110,17 @@ static lac_status notes(lac_report *report, const lac_comparison *comparison,
                  (long long)first->items, comparison->calibration);
         LAC_TRY(lac_report_note(report, text, err));
     }
+    if (options->agree > 0) {
+        snprintf(text, sizeof text,
+                 "agrees: equal decisions of %lld items when the accelerator computes its layers",
+                 (long long)options->agree);
+        LAC_TRY(lac_report_note(report, text, err));
+    }
     snprintf(
         text, sizeof text,
-        "CPU: medians of %d runs of batch 1 in turns with the dense float32 network; cycles and "
-        "energy of one sample (45 nm tables)",
+        "CPU: medians of %d runs of batch 1, each row in turns with the dense float32 network: "
+        "compare rows by the ratio; cycles and energy of one sample (45 nm tables), of the "
+        "layers that are not host (charts leave such sums out)",
         options->runs);
     return lac_report_note(report, text, err);
 }
@@ -239,9 +247,10 @@ static void target_bars(lac_text *page, const lac_comparison *c, const lac_compa
             continue; /* float32 has no bars here */
         groups[n] = c->row[r].scheme;
         for (int t = 0; t < o->n_targets; t++)
-            values[n * o->n_targets + t] = !c->row[r].target[t].simulated ? NAN
-                                           : energy                       ? c->row[r].target[t].uj
-                                                    : (double)c->row[r].target[t].cycles;
+            values[n * o->n_targets + t] = /* a sum over part of the layers would look like a win */
+                !c->row[r].target[t].simulated || c->row[r].target[t].hosts > 0 ? NAN
+                : energy ? c->row[r].target[t].uj
+                         : (double)c->row[r].target[t].cycles;
         n++;
     }
     if (n == 0 || o->n_targets == 0)
@@ -333,6 +342,13 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
         status = write_page(page, r, o, err);
     if (status == LAC_OK)
         status = print_results(arguments, r, err);
+    if (status == LAC_OK && !arguments->json) {
+        lac_text last = {0};
+        lac_text_add(&last, "page: %s; finished cells: %s (--fresh computes them anew)\n", page,
+                     cells.data ? cells.data : "");
+        status = print_text(&last, err);
+        lac_text_release(&last);
+    }
     for (int i = 0; r && i < MODELS; i++)
         lac_report_free(r->report[i]);
     lac_text_release(&cells);
@@ -346,7 +362,8 @@ static const cli_option options[] = {
     {"accel", 'a', "NAME,...", "accelerators (default: all)"},
     {"set", 0, "NAME=VALUE", "a parameter; accel.NAME=VALUE for one of several; repeatable"},
     {"images", 'n', "N", "items scored for accuracy (default: all)"},
-    {"agree", 0, "N", "run N items through each accelerator and compare decisions"},
+    {"agree", 0, "N",
+     "decisions compared when each accelerator computes (default 64 built in, else 0)"},
     {"runs", 0, "N", "timed runs per scheme (default 15)"},
     {"report", 'o', "FILE", "the page to write (default report.html)"},
     {"cells", 0, "DIR", "where finished cells are kept (default REPORT.cells)"},

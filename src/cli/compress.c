@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "core/memory.h"
 #include "report/json.h"
+#include "study/export.h"
 #include "study/sample.h"
 
 #include <lacuna/lacuna.h>
@@ -65,6 +66,11 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
     int64_t external;
     struct stat status_of;
     LAC_TRY(option_int(arguments, "external", 0, 0, INT64_MAX, &external, err));
+    int dcz_files = 0;
+    int64_t dcz_bytes = 0;
+    const char *folder = option_value(arguments, "dcz", 0);
+    if (folder)
+        LAC_TRY(lac_export_dcz(compression, folder, &dcz_files, &dcz_bytes, err));
     LAC_TRY(lac_tasks_keep(compression->graph, model->tasks, err));
     LAC_TRY(lac_onnx_save(compression->graph, path, (size_t)external, err));
     int64_t bytes = stat(path, &status_of) == 0 ? (int64_t)status_of.st_size : 0;
@@ -78,17 +84,28 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
     lac_report *report = NULL;
     lac_status status = weight_report(compression, arguments->json ? path : "", &report, err);
     char note[600];
-    snprintf(note, sizeof note, "%s: %lld bytes, %s was %lld: %.2fx smaller%s%s", path,
-             (long long)bytes, model->name, (long long)model->file_bytes,
-             (double)model->file_bytes / (double)(bytes ? bytes : 1),
+    snprintf(note, sizeof note, "%s: %lld bytes, %s was %lld: %.2fx %s%s%s", path, (long long)bytes,
+             model->name, (long long)model->file_bytes,
+             bytes <= model->file_bytes ? (double)model->file_bytes / (double)(bytes ? bytes : 1)
+                                        : (double)bytes / (double)model->file_bytes,
+             bytes <= model->file_bytes ? "smaller" : "larger",
              calibration ? "; calibrated on the " : "", calibration ? calibration : "");
     if (status == LAC_OK && !arguments->json)
         status = lac_report_note(report, note, err);
+    if (status == LAC_OK && !arguments->json && folder) {
+        snprintf(note, sizeof note, "%s: %d files .dcz, Huffman coded, %lld bytes", folder,
+                 dcz_files, (long long)dcz_bytes);
+        status = lac_report_note(report, note, err);
+    }
     if (status == LAC_OK && arguments->json) {
         json_t *root = lac_report_to_json(report);
         json_object_set_new(root, "scheme", json_string(scheme));
         json_object_set_new(root, "file", json_string(path));
         json_object_set_new(root, "file_bytes", json_integer(bytes));
+        if (folder)
+            json_object_set_new(root, "dcz",
+                                json_pack("{s:s, s:i, s:I}", "folder", folder, "files", dcz_files,
+                                          "bytes", (json_int_t)dcz_bytes));
         json_object_set_new(root, "file_bytes_before", json_integer(model->file_bytes));
         status = print_json("lacuna.compress/1", root, err);
     } else if (status == LAC_OK) {
@@ -137,6 +154,7 @@ static const cli_option options[] = {
     {"scheme", 's', "TEXT", "schemes joined by +, e.g. nm:2:4+int8 ('lacuna list schemes')"},
     {"output", 'o', "FILE", "the ONNX file to write"},
     {"external", 0, "BYTES", "weights of at least this size go to FILE.data (default: none)"},
+    {"dcz", 0, "DIR", "also write Huffman-coded .dcz files, one per layer (deep-compression)"},
     {"meta", 'm', "FILE", "take tasks (calibration data) from this meta.json"},
     {0}};
 

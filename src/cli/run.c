@@ -4,9 +4,11 @@
 #include "report/table.h"
 #include "study/model.h"
 
+#include <errno.h>
 #include <lacuna/lacuna.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* An output's name as a file's: characters outside [A-Za-z0-9._-] become _. */
 static void file_name(const char *name, char *text, size_t size)
@@ -32,7 +34,10 @@ static lac_status read_inputs(const cli_arguments *arguments, const lac_graph *g
                 found = n;
         }
         if (found < 0)
-            return lac_fail(err, LAC_ERROR_INPUT, "--input %s: the model has no such input", item);
+            return lac_fail(err, LAC_ERROR_INPUT,
+                            "--input %s: the model has no such input; it has '%s'%s", item,
+                            graph->n_inputs ? graph->values[graph->inputs[0]].name : "",
+                            graph->n_inputs > 1 ? " and others (lacuna inspect)" : "");
         if (in[found].data)
             return lac_fail(err, LAC_ERROR_INPUT, "--input %s: given twice", item);
         LAC_TRY(lac_npy_load(&in[found], equals ? equals + 1 : item, err));
@@ -49,8 +54,16 @@ static lac_status write_outputs(const cli_arguments *arguments, const lac_graph 
                                 const lac_tensor *out, lac_error *err)
 {
     const char *folder = option_value(arguments, "output-dir", 0);
+    char name[200], other[200];
+    for (int i = 0; folder && i < graph->n_outputs; i++) /* no output may hide another */
+        for (int k = 0; k < i; k++) {
+            file_name(graph->values[graph->outputs[i]].name, name, sizeof name);
+            file_name(graph->values[graph->outputs[k]].name, other, sizeof other);
+            if (strcmp(name, other) == 0)
+                return lac_fail(err, LAC_ERROR_INPUT, "two outputs would be written to %s.npy",
+                                name);
+        }
     for (int i = 0; folder && i < graph->n_outputs; i++) {
-        char name[200];
         lac_text path = {0};
         file_name(graph->values[graph->outputs[i]].name, name, sizeof name);
         lac_text_add(&path, "%s/%s.npy", folder, name);
@@ -99,6 +112,9 @@ static lac_status run_model(const cli_arguments *arguments, const lac_graph *gra
     lac_tensor *out = lac_alloc((size_t)graph->n_outputs, sizeof *out, err);
     lac_session *session = NULL;
     lac_status status = in && out ? LAC_OK : LAC_ERROR_MEMORY;
+    const char *folder = option_value(arguments, "output-dir", 0);
+    if (status == LAC_OK && folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
+        status = lac_fail(err, LAC_ERROR_IO, "--output-dir %s: %s", folder, strerror(errno));
     if (status == LAC_OK)
         status = read_inputs(arguments, graph, in, err);
     if (status == LAC_OK)

@@ -36,7 +36,7 @@ static double utilization(const lac_result *r)
     return slots > 0 && r->effectual_macs >= 0 ? (double)r->effectual_macs / slots : 0;
 }
 
-static json_t *layer_json(const lac_simulated_layer *layer)
+static json_t *layer_json(const lac_simulated_layer *layer, bool checked)
 {
     const lac_result *r = &layer->result;
     bool ok = !layer->reason[0];
@@ -44,7 +44,7 @@ static json_t *layer_json(const lac_simulated_layer *layer)
                             "status", ok ? "ok" : "host", "reason", layer->reason);
     if (!ok)
         return row;
-    json_object_set_new(row, "exact", json_boolean(r->exact));
+    json_object_set_new(row, "exact", checked ? json_boolean(r->exact) : json_null());
     json_object_set_new(row, "cycles", json_integer(r->cycles));
     json_object_set_new(row, "macs", json_integer(r->macs));
     if (r->effectual_macs >= 0)
@@ -88,13 +88,13 @@ static json_t *total_json(const lac_simulated *simulated)
 }
 
 static lac_status print_all_json(const lac_target *targets, const lac_simulated *simulated, int n,
-                                 const char *source, lac_error *err)
+                                 const char *source, bool checked, lac_error *err)
 {
     json_t *accels = json_array();
     for (int t = 0; t < n; t++) {
         json_t *layers = json_array();
         for (int i = 0; i < simulated[t].n; i++)
-            json_array_append_new(layers, layer_json(&simulated[t].layer[i]));
+            json_array_append_new(layers, layer_json(&simulated[t].layer[i], checked));
         json_array_append_new(
             accels, json_pack("{s:s, s:f, s:o, s:o}", "accel", targets[t].accel->row.name,
                               "clock_mhz", targets[t].accel->clock_mhz(&targets[t].params),
@@ -118,7 +118,7 @@ static lac_status table_columns(lac_report *report, lac_error *err)
 }
 
 static lac_status table_row(lac_report *report, const lac_simulated_layer *layer, double mhz,
-                            lac_error *err)
+                            bool checked, lac_error *err)
 {
     const lac_result *r = &layer->result;
     LAC_TRY(lac_report_row(report, err));
@@ -143,11 +143,11 @@ static lac_status table_row(lac_report *report, const lac_simulated_layer *layer
                  lac_group_digits(worst->value, digits, sizeof digits));
         LAC_TRY(lac_report_text(report, "stall", text, err));
     }
-    return lac_report_text(report, "exact", r->exact ? "yes" : "no", err);
+    return lac_report_text(report, "exact", !checked ? "-" : r->exact ? "yes" : "no", err);
 }
 
 static lac_status print_table(const lac_target *target, const lac_simulated *simulated,
-                              const char *source, lac_error *err)
+                              const char *source, bool checked, lac_error *err)
 {
     double mhz = target->accel->clock_mhz(&target->params);
     char title[300], note[400], cycles[32];
@@ -156,7 +156,7 @@ static lac_status print_table(const lac_target *target, const lac_simulated *sim
     lac_report *report = lac_report_make(title, err);
     lac_status status = report ? table_columns(report, err) : LAC_ERROR_MEMORY;
     for (int i = 0; status == LAC_OK && i < simulated->n; i++)
-        status = table_row(report, &simulated->layer[i], mhz, err);
+        status = table_row(report, &simulated->layer[i], mhz, checked, err);
     snprintf(note, sizeof note, "total: %s cycles, %.1f us, %.3f uJ; host %d of %d layers\n",
              lac_group_digits(lac_simulated_cycles(simulated), cycles, sizeof cycles),
              (double)lac_simulated_cycles(simulated) / mhz, 1e-6 * lac_simulated_pj(simulated),
@@ -182,14 +182,14 @@ static lac_status read_targets(const cli_arguments *arguments, lac_target *targe
             LAC_TRY(lac_target_parse(&targets[(*n)++], lac_table_at(&lac_accels, i)->name, err));
     } else {
         char name[64];
-        while (*text) {
+        do {
             size_t length = strcspn(text, ",");
             snprintf(name, sizeof name, "%.*s", (int)length, text);
             if (*n == MAX_TARGETS)
                 return lac_fail(err, LAC_ERROR_INPUT, "more than %d accelerators", MAX_TARGETS);
             LAC_TRY(lac_target_parse(&targets[(*n)++], name, err));
             text += length + (text[length] == ',');
-        }
+        } while (*text);
     }
     if ((item = option_value(arguments, "arch", 0))) {
         if (*n != 1)
@@ -209,9 +209,11 @@ static lac_status layer_options(const cli_arguments *arguments, lac_layer *layer
     bool attention = strcmp(layer->kind->row.name, "attention") == 0;
     if (attention && (wd || ad))
         return lac_fail(err, LAC_ERROR_INPUT, "--wd and --ad mean nothing for an attention layer");
-    LAC_TRY(lac_operand_pattern(&layer->operand[LAC_ROLE_WEIGHTS], wd ? wd : "1.0", err));
-    LAC_TRY(lac_operand_pattern(&layer->operand[LAC_ROLE_RECURRENT], wd ? wd : "1.0", err));
-    LAC_TRY(lac_operand_pattern(&layer->operand[LAC_ROLE_ACTIVATIONS], ad ? ad : "1.0", err));
+    if (!attention) {
+        LAC_TRY(lac_operand_pattern(&layer->operand[LAC_ROLE_WEIGHTS], wd ? wd : "1.0", err));
+        LAC_TRY(lac_operand_pattern(&layer->operand[LAC_ROLE_RECURRENT], wd ? wd : "1.0", err));
+        LAC_TRY(lac_operand_pattern(&layer->operand[LAC_ROLE_ACTIVATIONS], ad ? ad : "1.0", err));
+    }
     LAC_TRY(option_int(arguments, "seed", 1, INT64_MIN, INT64_MAX, &seed, err));
     layer->seed = (uint64_t)seed;
     return LAC_OK;
@@ -292,16 +294,23 @@ static lac_status simulate(const cli_arguments *arguments, lac_target *targets,
     lac_sim_options options = {.schedule_only = option_given(arguments, "schedule-only"),
                                .no_check = option_given(arguments, "no-check")};
     if (synthetic == (arguments->n == 1))
-        return lac_fail(err, LAC_ERROR_INPUT, "want a MODEL, or --layer TEXT");
+        return lac_fail(err, LAC_ERROR_INPUT, "want a MODEL or --layer TEXT, one of the two");
+    for (size_t i = 0; !synthetic && i < 3; i++) {
+        static const char *const only[] = {"wd", "ad", "seed"};
+        if (option_given(arguments, only[i]))
+            return lac_fail(err, LAC_ERROR_INPUT, "--%s goes with --layer, not with a model",
+                            only[i]);
+    }
+    bool checked = !options.schedule_only && !options.no_check;
     LAC_TRY(read_targets(arguments, targets, &n, err));
     lac_status status = synthetic
                             ? simulate_synthetic(arguments, targets, n, &options, simulated, err)
                             : simulate_model(arguments, targets, n, &options, simulated, source,
                                              sizeof source, err);
     if (status == LAC_OK && arguments->json)
-        status = print_all_json(targets, simulated, n, source, err);
+        status = print_all_json(targets, simulated, n, source, checked, err);
     for (int t = 0; status == LAC_OK && !arguments->json && t < n; t++)
-        status = print_table(&targets[t], &simulated[t], source, err);
+        status = print_table(&targets[t], &simulated[t], source, checked, err);
     for (int t = 0; t < n; t++)
         lac_simulated_release(&simulated[t]);
     return status;

@@ -6,6 +6,9 @@
 
 #include <lacuna/core.h>
 
+/* The row's name. */
+#define LAC_EIE_CSC_NAME "eie-csc"
+
 #define LAC_EIE_MAX_PE 65536
 
 /* PE p owns the rows p, p + pe, p + 2 pe, ... Its entries stand column after column, inside a

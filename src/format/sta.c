@@ -185,12 +185,11 @@ static const lac_param params[] = {
     {"m", LAC_PARAM_INT, "", 4, 1, LAC_STA_M_MAX, NULL, NULL, LAC_OPTION, "",
      "group length along K"},
     {"c", LAC_PARAM_INT, "", 16, 1, 1024, NULL, NULL, LAC_ASSUMED,
-     "dossier sta 4.1: C*L = 64 makes a value plane one 64-byte beat", "outputs of a column tile"},
-    {"l", LAC_PARAM_INT, "", 4, 1, 1024, NULL, NULL, LAC_ASSUMED, "dossier sta 4.1, as c",
+     "our choice: C*L = 64 makes a value plane one 64-byte beat", "outputs of a column tile"},
+    {"l", LAC_PARAM_INT, "", 4, 1, 1024, NULL, NULL, LAC_ASSUMED, "our choice, as c",
      "lanes: groups of a step"},
     {"enc", LAC_PARAM_CHOICE, "", 0, 0, 0, "bitmap", "bitmap|index", LAC_ASSUMED,
-     "a reading note names the bitmap; indices are the dossier's alternative (sta 3.1)",
-     "metadata of the kept places"},
+     "a reading note names the bitmap; indices are our alternative", "metadata of the kept places"},
     {0}};
 
 const lac_format lac_format_sta = {

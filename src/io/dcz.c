@@ -362,7 +362,7 @@ lac_status lac_dcz_from_packed(lac_dcz *dcz, const lac_packed *packed, const flo
                                bool huffman, lac_error *err)
 {
     memset(dcz, 0, sizeof *dcz);
-    if (strcmp(packed->format->row.name, "eie-csc") != 0 || packed->dtype != LAC_F32)
+    if (strcmp(packed->format->row.name, LAC_EIE_CSC_NAME) != 0 || packed->dtype != LAC_F32)
         return lac_fail(err, LAC_ERROR_INPUT,
                         ".dcz: a %s weight of type %s, must be eie-csc of float32",
                         packed->format->row.name, lac_dtype_name(packed->dtype));

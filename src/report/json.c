@@ -42,5 +42,9 @@ json_t *lac_report_to_json(const lac_report *report)
                                         lac_report_unit(report, i), "label",
                                         lac_label_name(lac_report_label(report, i))));
     json_object_set_new(root, "columns", columns);
+    json_t *notes = json_array();
+    for (int i = 0; lac_report_note_at(report, i); i++)
+        json_array_append_new(notes, json_string(lac_report_note_at(report, i)));
+    json_object_set_new(root, "notes", notes);
     return root;
 }

@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-/* {"title", "rows": [{key: value}], "columns": [{"key", "unit", "label"}]}; the caller's. */
+/* {"title", "rows": [{key: value}], "columns": [{"key", "unit", "label"}],
+ * "notes": []}; the caller's. */
 json_t *lac_report_to_json(const lac_report *report);
 
 #endif

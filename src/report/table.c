@@ -244,6 +244,11 @@ const char *lac_report_remark_of(const lac_report *report, int row, const char *
     return c ? c->remark : NULL;
 }
 
+const char *lac_report_note_at(const lac_report *report, int index)
+{
+    return index < report->n_notes ? report->notes[index] : NULL;
+}
+
 const char *lac_report_key(const lac_report *report, int index)
 {
     return report->columns[index].key;

@@ -45,6 +45,7 @@ const char *lac_report_cell(const lac_report *report, int row, const char *key);
 double lac_report_value(const lac_report *report, int row, const char *key);
 bool lac_report_whole(const lac_report *report, int row, const char *key, int64_t *value);
 const char *lac_report_remark_of(const lac_report *report, int row, const char *key); /* or NULL */
+const char *lac_report_note_at(const lac_report *report, int index); /* NULL past the last */
 const char *lac_report_key(const lac_report *report, int column);
 const char *lac_report_unit(const lac_report *report, int column);
 lac_label lac_report_label(const lac_report *report, int column);

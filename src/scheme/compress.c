@@ -66,7 +66,7 @@ static void expect(lac_weight *weight)
     else if (weight->input_scale > 0)
         speed = "faster where 8-bit products are (VNNI)";
     else if (weight->scale)
-        speed = "as fast as float32: only the weights are integers";
+        speed = "as fast as float32: activations stay float (no calibration data)";
     else if (density < 0.9 && !weight->format)
         speed = "neither faster nor smaller: zeros stored densely";
     else

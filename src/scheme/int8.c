@@ -25,11 +25,12 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
 {
     lac_ranges ranges = {0};
     const lac_calibration *calibration = compression->calibration;
-    if (strcmp(lac_params_text(params, "activations"), "int8") == 0) {
-        if (!calibration)
-            return lac_fail(err, LAC_ERROR_INPUT,
-                            "needs calibration data, and the model names no data set: give one, or "
-                            "int8:activations=float");
+    bool asked = strcmp(lac_params_text(params, "activations"), "int8") == 0;
+    if (asked && !calibration && params->is_set[0])
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "activations=int8 needs calibration data: give --meta FILE with a task "
+                        "(docs/data.md)");
+    if (asked && calibration) {
         int64_t samples = lac_params_int(params, "samples");
         if (samples > calibration->samples)
             samples = calibration->samples;

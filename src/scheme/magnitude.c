@@ -158,7 +158,7 @@ static const lac_param params[] = {
 
 const lac_scheme lac_scheme_magnitude = {
     .row = LAC_ROW(lac_scheme, "magnitude",
-                   "zero the weights of least magnitude: N:M or unstructured"),
+                   "least magnitudes become 0: N:M (also nm:2:4), or m=0: by density"),
     .params = params,
     .formats = "nm coo",
     .finish = finish,

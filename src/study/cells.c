@@ -29,6 +29,20 @@ static uint64_t mix_text(uint64_t hash, const char *text)
     return mix(hash, text, strlen(text) + 1);
 }
 
+uint64_t lac_fingerprint_text(uint64_t fingerprint, const char *text)
+{
+    return mix_text(fingerprint, text);
+}
+
+static uint64_t mix_tensor(uint64_t hash, const lac_tensor *tensor)
+{
+    if (!tensor->data)
+        return hash;
+    hash = mix(hash, &tensor->dtype, sizeof tensor->dtype);
+    hash = mix(hash, tensor->dims, (size_t)tensor->rank * sizeof *tensor->dims);
+    return mix(hash, tensor->data, lac_tensor_bytes(tensor));
+}
+
 uint64_t lac_fingerprint(const lac_graph *graph)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
@@ -36,6 +50,7 @@ uint64_t lac_fingerprint(const lac_graph *graph)
         const lac_node *node = &graph->nodes[i];
         hash = mix_text(mix_text(hash, node->domain), node->op);
         hash = mix(hash, node->in, (size_t)node->n_in * sizeof *node->in);
+        hash = mix(hash, node->out, (size_t)node->n_out * sizeof *node->out);
         for (int a = 0; a < node->n_attrs; a++) {
             const lac_attr *attr = &node->attrs[a];
             hash = mix_text(hash, attr->name);
@@ -45,13 +60,17 @@ uint64_t lac_fingerprint(const lac_graph *graph)
                 hash = mix_text(hash, attr->s);
             if (attr->ints)
                 hash = mix(hash, attr->ints, (size_t)attr->n * sizeof *attr->ints);
+            if (attr->floats)
+                hash = mix(hash, attr->floats, (size_t)attr->n * sizeof *attr->floats);
+            for (int64_t s = 0; attr->strings && s < attr->n; s++)
+                hash = mix_text(hash, attr->strings[s]);
+            hash = mix_tensor(hash, &attr->tensor);
         }
     }
     for (int i = 0; i < graph->n_values; i++)
-        if (graph->values[i].constant.data)
-            hash = mix(hash, graph->values[i].constant.data,
-                       lac_tensor_bytes(&graph->values[i].constant));
-    return hash;
+        hash = mix_tensor(hash, &graph->values[i].constant);
+    hash = mix(hash, graph->inputs, (size_t)graph->n_inputs * sizeof *graph->inputs);
+    return mix(hash, graph->outputs, (size_t)graph->n_outputs * sizeof *graph->outputs);
 }
 
 lac_status lac_cells_open(lac_cells *cells, const char *folder, bool fresh, lac_error *err)

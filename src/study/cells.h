@@ -20,5 +20,7 @@ json_t *lac_cells_get(lac_cells *cells, const char *key);
 lac_status lac_cells_put(lac_cells *cells, const char *key, const json_t *cell, lac_error *err);
 /* 64-bit hash of a network: operators, wiring, constants. */
 uint64_t lac_fingerprint(const lac_graph *graph);
+/* The same with a text behind it. */
+uint64_t lac_fingerprint_text(uint64_t fingerprint, const char *text);
 
 #endif

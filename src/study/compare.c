@@ -27,8 +27,8 @@ typedef struct work {
     lac_dataset *dataset; /* NULL: none */
     lac_calibration calibration;
     int64_t left_out;
-    uint64_t fingerprint;
-    lac_tensor *in; /* one sample */
+    uint64_t fingerprint; /* of the network, its tasks and what calibrates it */
+    lac_tensor *in;       /* one sample */
     lac_graph *dense;
     double *dense_decision; /* of the first `agree` images, made when first needed */
     int done, total;
@@ -108,8 +108,10 @@ static lac_status cpu_cell(work *w, made *m, const char *scheme, json_t **cell, 
     LAC_TRY(compress(w, m, scheme, err));
     const lac_graph *graph = m->compression.graph;
     int64_t bytes = w->model->file_bytes;
-    if (!dense)
+    if (!dense) { /* with its tasks, as compress writes it */
+        LAC_TRY(lac_tasks_keep(m->compression.graph, w->model->tasks, err));
         LAC_TRY(file_bytes(graph, &bytes, err));
+    }
     *cell = json_pack("{s:I}", "file_bytes", (json_int_t)bytes);
     if (w->dataset) {
         lac_score result;
@@ -300,6 +302,10 @@ lac_status lac_compare(lac_comparison *comparison, const lac_model *model,
     if (status == LAC_OK && w.dataset)
         snprintf(comparison->calibration, sizeof comparison->calibration, "%s",
                  w.calibration.source);
+    char *tasks = json_dumps(model->tasks, JSON_COMPACT | JSON_SORT_KEYS);
+    w.fingerprint = lac_fingerprint_text(w.fingerprint, tasks ? tasks : "");
+    w.fingerprint = lac_fingerprint_text(w.fingerprint, comparison->calibration);
+    free(tasks);
     if (status == LAC_OK)
         status = lac_sample_inputs(model, w.left_out, NULL, &w.in, source, sizeof source, err);
     if (status == LAC_OK)

@@ -136,7 +136,12 @@ lac_status lac_evaluate(lac_session *session, lac_dataset *dataset, int64_t firs
             progress(progress_context, "evaluate", (double)i / (double)n);
         labels[i] = lac_dataset_label(dataset, first + i);
         status = run_item(session, dataset, first + i, graph, in, out, scored, err);
-        if (status == LAC_OK && spearman) {
+        if (status == LAC_OK && spearman &&
+            lac_tensor_count(&scored[0]) != lac_tensor_count(&scored[1])) {
+            status =
+                lac_fail(err, LAC_ERROR_INPUT, "the two embeddings of item %lld differ in size",
+                         (long long)(first + i));
+        } else if (status == LAC_OK && spearman) {
             score->decision[i] = cosine(&scored[0], &scored[1]);
         } else if (status == LAC_OK) {
             int64_t above, best = decide(&scored[0], (int64_t)labels[i], &above);

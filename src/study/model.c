@@ -42,6 +42,9 @@ lac_status lac_model_open(lac_model *model, const char *path, const char *meta, 
     lac_status result = LAC_OK;
     if (!file)
         result = open_builtin(model, path, &builtin, err);
+    if (result == LAC_OK && !builtin && !file)
+        return lac_fail(err, LAC_ERROR_IO,
+                        "%s: No such file or directory; built in: glyph_vit, glyph_mlp", path);
     if (result == LAC_OK && !builtin) {
         result = lac_onnx_load(&model->graph, path, err);
         int64_t external = 0; /* bytes that must be shipped with the file */

@@ -42,6 +42,38 @@ static int64_t symbol_size(const char *sizes, const char *symbol)
     return 1;
 }
 
+static bool has_symbol(const lac_graph *graph, const char *text, size_t length)
+{
+    for (int i = 0; i < graph->n_inputs; i++) {
+        const lac_value *value = &graph->values[graph->inputs[i]];
+        for (int d = 0; d < value->rank; d++)
+            if (value->dims[d].symbol && strlen(value->dims[d].symbol) == length &&
+                strncmp(value->dims[d].symbol, text, length) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* Every item of "N=1,T=32" names a symbol of an input and a size above 0. */
+static lac_status check_sizes(const lac_graph *graph, const char *sizes, lac_error *err)
+{
+    while (sizes && *sizes) {
+        size_t item = strcspn(sizes, ","), name = strcspn(sizes, "=,");
+        char number[32];
+        int64_t value;
+        snprintf(number, sizeof number, "%.*s", name < item ? (int)(item - name - 1) : 0,
+                 sizes + name + (name < item));
+        if (!has_symbol(graph, sizes, name))
+            return lac_fail(err, LAC_ERROR_INPUT, "--sizes %.*s: no input has a size '%.*s'",
+                            (int)item, sizes, (int)name, sizes);
+        if (!lac_parse_i64(number, &value) || value < 1)
+            return lac_fail(err, LAC_ERROR_INPUT, "--sizes %.*s: want a size of at least 1",
+                            (int)item, sizes);
+        sizes += item + (sizes[item] == ',');
+    }
+    return LAC_OK;
+}
+
 static lac_status noise(const lac_value *value, const char *sizes, int index, lac_tensor *in,
                         lac_error *err)
 {
@@ -64,6 +96,7 @@ lac_status lac_sample_inputs(const lac_model *model, int64_t index, const char *
 {
     const lac_graph *graph = model->graph;
     lac_dataset *dataset;
+    LAC_TRY(check_sizes(graph, sizes, err));
     LAC_TRY(first_dataset(model, &dataset, err));
     lac_tensor *made = lac_alloc((size_t)graph->n_inputs, sizeof *made, err);
     lac_status status = made ? LAC_OK : LAC_ERROR_MEMORY;

@@ -261,7 +261,7 @@ bad 'broken.json: line 1' eval "$in/good.onnx" --meta "$in/broken.json"
 
 # ---- outputs
 
-bad 'nowhere/y.npy: cannot write' run "$in/good.onnx" --input "x=$in/x.npy" --output-dir "$out/nowhere"
+bad 'nowhere/deeper: No such file' run "$in/good.onnx" --input "x=$in/x.npy" --output-dir "$out/nowhere/deeper"
 bad 'nowhere/o.onnx: cannot write' compress "$in/good.onnx" --scheme magnitude --output "$out/nowhere/o.onnx"
 bad '/dev/full: .*No space left' compress "$in/good.onnx" --scheme magnitude --output /dev/full
 [ -c /dev/full ] || fail "/dev/full is no device any more"

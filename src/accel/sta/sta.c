@@ -11,8 +11,8 @@
 
 #define SIZE_WHY                                                                                   \
     "not published; R = C makes a dense tile with K = 64 last as long as its drain, C*L = 64 "     \
-    "makes a value plane one 64-byte beat (dossier 4.1)"
-#define STAGES_WHY "not published; stage counts of the dossier's own pipeline (dossier 4.1, 4.2)"
+    "makes a value plane one 64-byte beat"
+#define STAGES_WHY "not published; our choice of pipeline stages"
 #define DRAM_WHY   "not published; one 64-byte beat a cycle, as a DDR4 channel pair at 200 MHz"
 #define HARDWARE(name_, unit_, initial_, min_, max_, source_, summary_)                            \
     {                                                                                              \
@@ -27,7 +27,7 @@ const lac_param lac_sta_params[] = {
     HARDWARE("MMAX", "elements", 16, 1, 31, "not published; 4:16 and 2:16 are common patterns",
              "widest group the selectors accept"),
     HARDWARE("PA", "bytes/cycle", 32, 1, 65536,
-             "not published; feeds every pattern up to M = 8 at full rate (dossier 4.1)",
+             "not published; feeds every pattern up to M = 8 at full rate",
              "activation bytes of one row bank"),
     HARDWARE("Q", "cycles", 4, 0, 1000, STAGES_WHY, "stages of the output path"),
     HARDWARE("SM1", "cycles", 6, 0, 1000, STAGES_WHY, "softmax statistics pipeline"),

@@ -175,7 +175,7 @@ static bool supports(const lac_layer *layer, const lac_params *params, char *why
     if (layer->kind->gemm)
         return true;
     snprintf(why, why_size,
-             "%s: a dense array has no use for an adjacency; ask for the dense gemm explicitly",
+             "%s: no product that a dense array runs as it stands; ask for its gemm layers instead",
              layer->kind->row.name);
     return false;
 }
