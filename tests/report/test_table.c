@@ -116,7 +116,7 @@ static void test_json(void **state)
            "\"cycles\":1234567,\"cycles_remark\":\"host 2 of 14\"},{\"name\":\"int8\"}],"
            "\"columns\":[{\"key\":\"name\",\"unit\":\"\",\"label\":\"\"},"
            "{\"key\":\"ms\",\"unit\":\"ms\",\"label\":\"measured\"},"
-           "{\"key\":\"cycles\",\"unit\":\"\",\"label\":\"simulated\"}]}");
+           "{\"key\":\"cycles\",\"unit\":\"\",\"label\":\"simulated\"}],\"notes\":[\"1 < 2\"]}");
 }
 
 static lac_report *empty(void)
@@ -136,7 +136,7 @@ static void test_no_rows(void **state)
     prints(lac_report_csv, empty(), "a,b\r\n");
     prints(print_json, empty(),
            "{\"title\":\"\",\"rows\":[],\"columns\":[{\"key\":\"a\",\"unit\":\"s\",\"label\":\"\"},"
-           "{\"key\":\"b\",\"unit\":\"\",\"label\":\"\"}]}");
+           "{\"key\":\"b\",\"unit\":\"\",\"label\":\"\"}],\"notes\":[]}");
 }
 
 static void test_numbers(void **state)
