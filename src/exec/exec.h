@@ -85,6 +85,7 @@ struct lac_session {
     int n_plans;
     lac_plan *plan[LAC_PLANS], *last;
     uint64_t clock;
+    lac_store *store; /* weights as kernels repacked them, for all plans */
     lac_tensor *lazy; /* per value: unpacked weights, made when a plan needs them */
 };
 
