@@ -14,7 +14,9 @@
 /* What is said of a weight beside its gain. */
 static void reason_of(const lac_weight *w, char *text, size_t size)
 {
-    snprintf(text, size, "%s%s%s", w->remark, w->remark[0] ? "; " : "", w->expect);
+    const char *kept = w->changed ? w->keep : ""; /* else expect says it */
+    snprintf(text, size, "%s%s%s%s%s", kept, kept[0] ? "; " : "", w->remark,
+             w->remark[0] ? "; " : "", w->expect);
 }
 
 static void format_of(const lac_weight *w, char *text, size_t size)

@@ -94,11 +94,11 @@ static bool fits(lac_weight *weight, int m)
     if (groups && weight->cols >= m)
         return true;
     if (groups)
-        snprintf(weight->keep, sizeof weight->keep, "K = %lld is below m = %d",
+        snprintf(weight->keep, sizeof weight->keep, "not pruned: K = %lld is below m = %d",
                  (long long)weight->cols, m);
     else
         snprintf(weight->keep, sizeof weight->keep,
-                 "a window's %lld channels hold no groups of m = %d",
+                 "not pruned: the channels of a window (%lld) are no multiple of m = %d",
                  (long long)weight->tensor.dims[1], m);
     return false;
 }
