@@ -240,7 +240,7 @@ static void test_fall_back(void **state)
     (void)state;
     lac_graph *graph = chain();
     /* 15 shared values, divided by a step of its own for each output: mostly more than 4 bits. */
-    lac_compression c = compress(graph, "deep-compression+int8", false);
+    lac_compression c = compress(graph, "deep-compression:density=0.1+int8", false);
     int widened = 0;
     for (int i = 0; i < c.n_weights; i++) {
         const lac_weight *w = &c.weights[i];
