@@ -23,8 +23,8 @@ static int constant(lac_graph *graph, const char *name, int rank, const int64_t 
     lac_random random = lac_random_stream(7, (uint64_t)name[1]);
     assert_int_equal(lac_tensor_make(&tensor, LAC_F32, rank, dims, &err), LAC_OK);
     for (int64_t i = 0; i < lac_tensor_count(&tensor); i++) { /* few are large, as in networks */
-        double value = lac_random_unit(&random) - 0.5;
-        ((float *)tensor.data)[i] = (float)(8 * value * value * value);
+        double unit = lac_random_unit(&random) - 0.5;
+        ((float *)tensor.data)[i] = (float)(8 * unit * unit * unit);
     }
     assert_int_equal(lac_graph_constant(graph, name, &tensor, &value, &err), LAC_OK);
     lac_tensor_release(&tensor);
