@@ -121,7 +121,7 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
     const char *folder = option_value(arguments, "dcz", 0);
     if (folder)
         LAC_TRY(lac_export_dcz(compression, folder, &dcz_files, &dcz_bytes, err));
-    LAC_TRY(lac_tasks_keep(compression->graph, model->tasks, err));
+    LAC_TRY(lac_tasks_keep_for(compression->graph, model->tasks, path, err));
     LAC_TRY(lac_onnx_save(compression->graph, path, (size_t)external, err));
     int64_t bytes = stat(path, &status_of) == 0 ? (int64_t)status_of.st_size : 0;
     if (external > 0) { /* FILE.data beside it */

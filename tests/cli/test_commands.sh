@@ -241,6 +241,37 @@ grep -q 'int8 elements do not fit eie-csc:pe=1,index_bits=4,code_bits=4' "$work/
     fail "compress deep-compression+int8: not why the codes are wider"
 good eval "$work/dc8.onnx" --limit 100
 
+# ---- a compressed file finds its data from any folder, and names none of this machine
+
+mkdir -p "$work/lab/models/net" "$work/lab/sets" "$work/elsewhere/deep" "$work/sent"
+"$lacuna" compress glyph_mlp --scheme dense --output "$work/glyph.onnx" >/dev/null
+python3 - "$work" <<'PY' || fail "a data set of noise"
+import json, pathlib, random, struct, sys
+work = pathlib.Path(sys.argv[1])
+def npy(path, kind, shape, data):
+    head = str({"descr": kind, "fortran_order": False, "shape": shape})
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data)
+random.seed(1)
+npy(work / "lab/sets/noise_u8.npy", "|u1", (20, 1, 28, 28), random.randbytes(20 * 784))
+npy(work / "lab/sets/noise_labels.npy", "|u1", (20,), bytes(i % 16 for i in range(20)))
+(work / "lab/models/net/meta.json").write_text(json.dumps({"tasks": [
+    {"task": "array_top1", "set": "sets/noise", "input": "pixels",
+     "preprocess": {"kind": "scale", "scale": 0.0078125}}]}))
+PY
+good compress "$work/glyph.onnx" --meta "$work/lab/models/net/meta.json" --scheme int8 \
+    --output "$work/elsewhere/deep/small.onnx"
+grep -q "calibrated on" "$work/out" || fail "compress --meta: not calibrated"
+grep -aq "$work" "$work/elsewhere/deep/small.onnx" && fail "compress: the file names a folder of this machine"
+grep -aq '"base":"../../lab"' "$work/elsewhere/deep/small.onnx" || fail "compress: no way to the data"
+(cd / && good eval "$work/elsewhere/deep/small.onnx" && exit $failures) || fail "eval from another folder"
+(cd "$work/elsewhere" && good eval deep/small.onnx && exit $failures) || fail "eval by a relative path"
+cp "$work/elsewhere/deep/small.onnx" "$work/sent/small.onnx" # without its data
+if "$lacuna" eval "$work/sent/small.onnx" >"$work/out" 2>&1; then
+    fail "eval of a file without its data: status 0"
+fi
+LACUNA_DATA="$work/lab" good eval "$work/sent/small.onnx"
+
 # ---- schemes as users type them
 
 good list schemes
