@@ -414,7 +414,7 @@ const cli_command command_inspect = {
         "  lacuna inspect glyph_vit\n"
         "  lacuna inspect model.onnx --json\n\n"
         "pattern: the sparsest N:M that every group of M = 2, 4, 8 or 16 consecutive elements\n"
-        "obeys, if it pays: N at most 3/4 of M. stored: the constants a weight is made of, scales\n"
+        "obeys, if it pays: N at most M/2. stored: the constants a weight is made of, scales\n"
         "and zero points with it. Bytes in a format are exact for a weight that fits it as it is:\n"
         "of the elements as stored, with the parameters it is held with or those that fit it "
         "best.\n"

@@ -154,9 +154,9 @@ lac_status lac_format_bytes_after(const lac_format *format, const lac_params *pa
     int64_t group = format->group ? lac_params_int(params ? params : &defaults, format->group) : 1;
     if (!lac_view_groups(view, tensor->rank, tensor->dims, group))
         return lac_fail(err, LAC_ERROR_UNSUPPORTED,
-                        "%s: the channels of a window (%lld) are no multiple of %s = %lld",
-                        format->row.name, (long long)(tensor->rank > 1 ? tensor->dims[1] : 1),
-                        format->group, (long long)group);
+                        "the channels of a window (%lld) are no multiple of %s = %lld",
+                        (long long)(tensor->rank > 1 ? tensor->dims[1] : 1), format->group,
+                        (long long)group);
     return apply(format->bytes_after, format, params, view, tensor, bytes, err);
 }
 

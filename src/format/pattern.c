@@ -1,8 +1,6 @@
 /* See pattern.h. */
 #include "format/pattern.h"
 
-#include "core/bits.h"
-
 #include <stdio.h>
 
 /* Non-zeros of the fullest group of m consecutive elements of a row; the search ends above
@@ -26,17 +24,14 @@ static int fullest_group(const lac_tensor *matrix, int m, int limit)
 bool lac_pattern_find(const lac_tensor *matrix, lac_view view, int rank, const int64_t *dims,
                       int *n, int *m)
 {
-    int width = lac_dtype_bits(matrix->dtype);
     *n = *m = 0;
     for (int length = 2; length <= 16; length *= 2) {
-        int limit = 3 * length / 4;
+        int limit = length / 2;
         if (!lac_view_groups(view, rank, dims, length) || length > matrix->dims[1])
             continue;
         int kept = fullest_group(matrix, length, limit);
         kept = kept ? kept : 1; /* no pattern keeps nothing */
-        if (kept > limit || kept * (width + lac_bits_for(length)) >= length * width)
-            continue;
-        if (*m == 0 || kept * *m < *n * length) {
+        if (kept <= limit && (*m == 0 || kept * *m < *n * length)) {
             *n = kept;
             *m = length;
         }

@@ -5,9 +5,8 @@
 #include <lacuna/format.h>
 
 /* The least N/M that every group of M = 2, 4, 8 or 16 elements along K obeys, the shorter group
- * where two are equal; only patterns that save something: N at most 3/4 of M, and the kept
- * elements with their index bits smaller than all elements. False, and *n = *m = 0: none. The
- * groups of a convolution lie in the channels of one window position (lac_view_groups). */
+ * where two are equal; only patterns that pay: N at most half of M. False, and *n = *m = 0: none.
+ * The groups of a convolution lie in the channels of one window position (lac_view_groups). */
 bool lac_pattern_find(const lac_tensor *matrix, lac_view view, int rank, const int64_t *dims,
                       int *n, int *m);
 /* The rows' `fit`: parameters n and m are the pattern found, if any. */

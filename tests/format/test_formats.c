@@ -336,9 +336,9 @@ static void test_fit_finds_patterns_that_pay(void **state)
     pattern(2, 4, 48, "n=2,m=4");
     pattern(1, 4, 48, "n=1,m=4");
     pattern(1, 16, 48, "n=1,m=16");
-    pattern(3, 4, 48, "n=3,m=4");
-    pattern(13, 16, 48, "n=1,m=3"); /* as given: 13:16 saves nothing worth a kernel */
-    pattern(7, 8, 48, "n=1,m=3");
+    pattern(8, 16, 48, "n=8,m=16");
+    pattern(9, 16, 48, "n=1,m=3"); /* as given: more than half are kept, that does not pay */
+    pattern(3, 4, 48, "n=1,m=3");
     pattern(2, 4, 12, "n=2,m=4"); /* a window's 12 channels are three groups */
     pattern(2, 4, 3, "n=1,m=3");  /* its 3 channels hold none */
 }
