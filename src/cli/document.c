@@ -98,6 +98,9 @@ void document_man(lac_text *out)
     roff_options(common_options, out);
     lac_text_add(out, ".SH ENVIRONMENT\n.TP\n.B LACUNA_ISA\n");
     roff(out, "ref, avx2, avx512 or native (default): which kernels may run. ref is portable C.\n");
+    lac_text_add(out, ".TP\n.B LACUNA_DATA\n");
+    roff(out,
+         "where data sets are, when a model's own metadata names a folder that is not there.\n");
     lac_text_add(out, ".TP\n.B OMP_NUM_THREADS\nthreads, unless \\-\\-threads is given.\n");
 }
 

@@ -42,7 +42,7 @@ static void param_text(const lac_param *param, lac_text *out)
 /* The second column of a row, which differs by table. */
 static void about(const char *what, const lac_row *row, lac_text *out)
 {
-    char isa[128];
+    char isa[128], alias[64];
     if (strcmp(what, "ops") == 0) {
         const lac_op *op = (const lac_op *)row;
         lac_text_add(out, "%s%s%d+  ", op->domain, op->domain[0] ? " " : "", op->since);
@@ -53,7 +53,10 @@ static void about(const char *what, const lac_row *row, lac_text *out)
     } else if (strcmp(what, "formats") == 0) {
         param_text(((const lac_format *)row)->params, out);
     } else if (strcmp(what, "schemes") == 0) {
-        param_text(((const lac_scheme *)row)->params, out);
+        const lac_scheme *scheme = (const lac_scheme *)row;
+        if (scheme->alias)
+            lac_text_add(out, "also %s", lac_scheme_alias_text(scheme, alias, sizeof alias));
+        param_text(scheme->params, out);
     } else if (strcmp(what, "accels") == 0) {
         lac_text_add(out, "%s", ((const lac_accel *)row)->title);
     } else if (strcmp(what, "kernels") == 0) {
@@ -77,6 +80,11 @@ static json_t *row_json(const char *what, const lac_row *row)
         json_object_set_new(object, "since", json_integer(op->since));
         json_object_set_new(object, "dtypes", dtypes_json(op->dtypes));
         json_object_set_new(object, "layer", json_boolean(op->as_layer != NULL));
+    }
+    if (strcmp(what, "schemes") == 0 && ((const lac_scheme *)row)->alias) {
+        char alias[64];
+        lac_scheme_alias_text((const lac_scheme *)row, alias, sizeof alias);
+        json_object_set_new(object, "alias", json_string(alias));
     }
     lac_text text = {0};
     about(what, row, &text);

@@ -266,6 +266,30 @@ bad 'nowhere/o.onnx: cannot write' compress "$in/good.onnx" --scheme magnitude -
 bad '/dev/full: .*No space left' compress "$in/good.onnx" --scheme magnitude --output /dev/full
 [ -c /dev/full ] || fail "/dev/full is no device any more"
 bad '--output' compress "$in/good.onnx" --scheme magnitude
+# The input is never the output: by its name, by another, or by the data that lie beside it.
+mkdir "$work/same"
+cp "$in/good.onnx" "$in/x.npy" "$work/same"
+"$lacuna" compress "$in/good.onnx" --scheme dense --external 1 --output "$work/same/far.onnx" >"$work/stdout"
+ln -s good.onnx "$work/same/link.onnx"
+cp "$work/same/far.onnx.data" "$work/same/near.onnx.data"
+sed 's/far\.onnx\.data/two.onnx.data/g' "$work/same/far.onnx" >"$work/same/two.onnx"
+cp "$work/same/far.onnx.data" "$work/same/two.onnx.data"
+cp -r "$work/same" "$work/before"
+overwrites() { # MODEL OUTPUT MORE...
+    bad 'would overwrite the input' compress "$work/same/$1" --scheme int8 --output "$work/same/$2" "${@:3}"
+}
+overwrites good.onnx good.onnx
+overwrites good.onnx ../same/./good.onnx
+overwrites good.onnx link.onnx
+overwrites link.onnx good.onnx
+overwrites far.onnx far.onnx
+overwrites far.onnx far.onnx.data
+mv "$work/same/two.onnx" "$work/same/other.onnx"
+overwrites other.onnx two.onnx --external 1
+mv "$work/same/other.onnx" "$work/same/two.onnx"
+diff -r "$work/same" "$work/before" || fail "a refused compress changed a file"
+"$lacuna" compress "$work/same/two.onnx" --scheme int8 --output "$work/same/new.onnx" --external 1 \
+    >"$work/stdout" 2>&1 || fail "compress beside its input: $(cat "$work/stdout")"
 bad '--scheme' compress "$in/good.onnx" --output "$out/o.onnx"
 bad "$out: cannot write" compress "$in/good.onnx" --scheme magnitude --output "$out"
 
