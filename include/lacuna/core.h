@@ -207,6 +207,7 @@ LAC_API void lac_params_init(lac_params *params, const lac_param *schema);
  * name lists the known ones. */
 LAC_API lac_status lac_params_set(lac_params *params, const char *name, const char *value,
                                   lac_error *err);
+LAC_API bool lac_params_has(const lac_params *params, const char *name);
 /* "name=value,name=value" (or empty). */
 LAC_API lac_status lac_params_parse(lac_params *params, const char *text, lac_error *err);
 /* Reading a name that the schema lacks is a programming error: returns 0 / "". */
