@@ -164,6 +164,16 @@ lac_tensor lac_matrix_view(const lac_tensor *tensor, int64_t first, int64_t rows
     return lac_tensor_view(tensor->dtype, 2, (int64_t[]){rows, cols}, (char *)tensor->data + bytes);
 }
 
+lac_operand lac_operand_matrix(const lac_operand *operand, int64_t first, int64_t rows, int64_t k)
+{
+    lac_operand matrix = *operand;
+    bool transposed = operand->transposed;
+    matrix.packed = NULL;
+    matrix.tensor =
+        lac_matrix_view(&operand->tensor, first, transposed ? k : rows, transposed ? rows : k);
+    return matrix;
+}
+
 #define SWAP(type)                                                                                 \
     do {                                                                                           \
         const type *in = source->data;                                                             \

@@ -39,6 +39,10 @@ lac_status lac_gemm_layer(lac_layer *gemm, const lac_layer *parent, int64_t m, i
 /* Elements from `first` on as a borrowed matrix [rows][cols]. */
 lac_tensor lac_matrix_view(const lac_tensor *tensor, int64_t first, int64_t rows, int64_t cols);
 
+/* The operand as a borrowed dense matrix [rows][k] ([k][rows] where it is transposed), elements
+ * from `first` on. */
+lac_operand lac_operand_matrix(const lac_operand *operand, int64_t first, int64_t rows, int64_t k);
+
 /* A copy with axes a < b of [outer][x][y][inner] swapped: outer * [x][y] * inner elements. */
 lac_status lac_swap_axes(lac_tensor *target, const lac_tensor *source, int64_t outer, int64_t x,
                          int64_t y, int64_t inner, lac_error *err);

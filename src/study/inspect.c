@@ -101,14 +101,6 @@ static const char *stored_format(const lac_graph *graph, int value)
     return node->op; /* computed from constants: Transpose, Mul, ... */
 }
 
-static bool has_param(const lac_params *params, const char *name)
-{
-    for (const lac_param *p = params->schema; p && p->name; p++)
-        if (strcmp(p->name, name) == 0)
-            return true;
-    return false;
-}
-
 /* Bytes of the weight in `format`, -1 when it does not fit; fails for want of memory only. */
 static lac_status format_bytes(const lac_format *format, const lac_weight *weight,
                                const lac_inspected_weight *found, const lac_tensor *elements,
@@ -121,7 +113,7 @@ static lac_status format_bytes(const lac_format *format, const lac_weight *weigh
     bool as_stored = (format->dtypes & LAC_BIT(elements->dtype)) != 0;
     *bytes = -1;
     lac_params_init(&params, format->params);
-    if (has_param(&params, "n") && has_param(&params, "m")) {
+    if (lac_params_has(&params, "n") && lac_params_has(&params, "m")) {
         if (found->m == 0)
             return LAC_OK;
         snprintf(text, sizeof text, "%d", found->n);
