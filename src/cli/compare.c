@@ -343,10 +343,41 @@ static void measured_charts(lac_text *page, const lac_comparison *c)
                                                .scale = LAC_CHART_LINEAR});
 }
 
-static lac_status write_page(const char *path, const results *r, const lac_compare_options *o,
-                             lac_error *err)
+/* One word of a command line; in quotes where a shell would read more into it. */
+static void add_word(lac_text *out, const char *word)
 {
-    lac_text page = {0}, footer = {0};
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "_-+:,./=@%";
+    if (word[0] && strspn(word, plain) == strlen(word)) {
+        lac_text_add(out, " %s", word);
+        return;
+    }
+    lac_text_add(out, " '");
+    for (; *word; word++)
+        if (*word == '\'')
+            lac_text_add(out, "'\\''");
+        else
+            lac_text_bytes(out, word, 1);
+    lac_text_add(out, "'");
+}
+
+/* What the user typed, so that the page says how to make it again. */
+static void add_command(lac_text *out, const cli_arguments *arguments)
+{
+    lac_text_add(out, "lacuna compare");
+    for (int i = 0; i < arguments->n; i++)
+        add_word(out, arguments->positional[i]);
+    for (int i = 0; i < arguments->n_values; i++) {
+        lac_text_add(out, " --%s", arguments->values[i].option->name);
+        if (arguments->values[i].value)
+            add_word(out, arguments->values[i].value);
+    }
+}
+
+static lac_status write_page(const char *path, const cli_arguments *arguments, const results *r,
+                             const lac_compare_options *o, lac_error *err)
+{
+    lac_text page = {0}, footer = {0}, command = {0};
     lac_page_begin(&page, "lacuna compare",
                    "Accuracy, bytes and time measured on this machine; cycles and energy simulated "
                    "on the same tensors.");
@@ -357,6 +388,11 @@ static lac_status write_page(const char *path, const results *r, const lac_compa
         target_bars(&page, &r->comparison[i], o, "Cycles of one sample", "cycles", false);
         target_bars(&page, &r->comparison[i], o, "Energy of one sample", "uJ", true);
     }
+    add_command(&command, arguments);
+    lac_page_section(&page, "The command");
+    lac_page_command(&page, command.data ? command.data : "");
+    page.failed |= command.failed;
+    lac_text_release(&command);
     lac_text_add(&footer, "lacuna %s", lac_version());
     lac_page_end(&page, footer.data ? footer.data : "");
     lac_status status = write_text(path, &page, err);
@@ -422,7 +458,7 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
     }
     end_progress();
     if (status == LAC_OK)
-        status = write_page(page, r, o, err);
+        status = write_page(page, arguments, r, o, err);
     if (status == LAC_OK)
         status = write_tables(arguments, r, o, err);
     if (status == LAC_OK)

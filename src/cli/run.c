@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "core/memory.h"
 #include "io/npy.h"
+#include "io/onnx.h"
 #include "report/json.h"
 #include "study/export.h"
 #include "study/model.h"
@@ -44,10 +45,10 @@ static lac_status take_array(void *context, const char *name, const lac_tensor *
     return LAC_OK;
 }
 
-static bool is_npz(const char *path)
+static bool has_ending(const char *path, const char *ending)
 {
-    size_t length = strlen(path);
-    return length > 4 && strcmp(path + length - 4, ".npz") == 0;
+    size_t length = strlen(path), end = strlen(ending);
+    return length > end && strcmp(path + length - end, ending) == 0;
 }
 
 static lac_status read_npz(const lac_graph *graph, lac_tensor *in, const char *path, lac_error *err)
@@ -66,7 +67,7 @@ static lac_status read_inputs(const cli_arguments *arguments, const lac_graph *g
     const char *item;
     for (int i = 0; (item = option_value(arguments, "input", i)); i++) {
         const char *equals = strchr(item, '=');
-        if (!equals && is_npz(item)) {
+        if (!equals && has_ending(item, ".npz")) {
             LAC_TRY(read_npz(graph, in, item, err));
             continue;
         }
@@ -80,7 +81,9 @@ static lac_status read_inputs(const cli_arguments *arguments, const lac_graph *g
                             graph->n_inputs > 1 ? " and others (lacuna inspect)" : "");
         if (in[found].data)
             return lac_fail(err, LAC_ERROR_INPUT, "--input %s: given twice", item);
-        LAC_TRY(lac_npy_load(&in[found], equals ? equals + 1 : item, err));
+        const char *path = equals ? equals + 1 : item;
+        LAC_TRY(has_ending(path, ".pb") ? lac_onnx_tensor_load(&in[found], path, err)
+                                        : lac_npy_load(&in[found], path, err));
     }
     for (int n = 0; n < graph->n_inputs; n++)
         if (!in[n].data)
@@ -199,7 +202,8 @@ const cli_command command_run = {
     .details = "  lacuna run model.onnx --input pixels=x.npy --output-dir out\n\n"
                "Writes one .npy per output, named after it (characters outside [A-Za-z0-9._-]\n"
                "become _): all of them, or none. An .npz gives every input that it has an array\n"
-               "for. LACUNA_ISA=ref runs the portable kernels only.",
+               "for; NAME=FILE.pb reads a tensor as ONNX's own test data hold it. LACUNA_ISA=ref "
+               "runs the portable kernels only.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,

@@ -120,11 +120,6 @@ void lac_page_section(lac_text *out, const char *heading)
     element(out, "h2", "", heading);
 }
 
-void lac_page_paragraph(lac_text *out, const char *text)
-{
-    element(out, "p", "", text);
-}
-
 void lac_page_command(lac_text *out, const char *text)
 {
     element(out, "pre", " class=\"command\"", text);

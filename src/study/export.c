@@ -28,8 +28,8 @@ static bool in_columns(const lac_weight *weight)
            !weight->scale;
 }
 
-static lac_status export_weight(const lac_weight *weight, const char *folder, int64_t *bytes,
-                                lac_error *err)
+static lac_status export_weight(lac_aside_set *set, const lac_weight *weight, const char *folder,
+                                int64_t *bytes, lac_error *err)
 {
     lac_packed packed;
     lac_dcz dcz;
@@ -50,7 +50,7 @@ static lac_status export_weight(const lac_weight *weight, const char *folder, in
     if (status == LAC_OK && (path.failed || file.failed))
         status = lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
     if (status == LAC_OK)
-        status = lac_write_file(path.data, file.data, file.length, err);
+        status = lac_aside_add(set, path.data, file.data, file.length, err);
     *bytes += (int64_t)file.length;
     lac_text_release(&path);
     lac_text_release(&file);
@@ -69,13 +69,18 @@ lac_status lac_export_dcz(const lac_compression *compression, const char *folder
                         "no weight is stored as %s: .dcz goes with the scheme deep-compression",
                         LAC_EIE_CSC_NAME);
     LAC_TRY(make_folder(folder, err));
-    for (int i = 0; i < compression->n_weights; i++)
+    lac_aside_set set = {0};
+    lac_status status = LAC_OK;
+    for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
         if (in_columns(&compression->weights[i])) {
-            lac_status status = export_weight(&compression->weights[i], folder, bytes, err);
+            status = export_weight(&set, &compression->weights[i], folder, bytes, err);
             if (status != LAC_OK)
-                return lac_fail_in(err, status, "%s", compression->weights[i].name);
+                lac_fail_in(err, status, "%s", compression->weights[i].name);
         }
-    return LAC_OK;
+    if (status == LAC_OK)
+        status = lac_aside_finish(&set, err);
+    lac_aside_set_release(&set);
+    return status;
 }
 
 /* ---- tensors */

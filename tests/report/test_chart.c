@@ -270,7 +270,6 @@ static void test_page(void **state)
     lac_text out = {0};
     lac_page_begin(&out, "a < b", "sub & title");
     lac_page_section(&out, "<section>");
-    lac_page_paragraph(&out, "p & q");
     lac_page_command(&out, "lacuna compare \"m\"");
     lac_page_report(&out, r);
     lac_page_end(&out, "foot>");
