@@ -46,7 +46,8 @@ typedef struct lac_error {
 /* Fills `err` (when not NULL) and returns `status`, so that `return lac_fail(...)` reads well. */
 LAC_API lac_status lac_fail(lac_error *err, lac_status status, const char *format, ...)
     LAC_PRINTF(3, 4);
-/* Puts "context: " before the message that is already there; returns err's status. */
+/* Puts "context: " before the message that is already there, unless it begins so, since caller and
+ * callee may know the same file or node; returns `status`, which becomes err's. */
 LAC_API lac_status lac_fail_in(lac_error *err, lac_status status, const char *format, ...)
     LAC_PRINTF(3, 4);
 

@@ -120,8 +120,9 @@ static lac_status notes(lac_report *report, const lac_comparison *comparison,
     }
     if (options->agree > 0) {
         snprintf(text, sizeof text,
-                 "agrees: equal decisions of %lld items when the accelerator computes its layers",
-                 (long long)options->agree);
+                 "agrees: equal decisions of %lld items%s when the accelerator computes its layers",
+                 (long long)options->agree,
+                 first->items < options->agree ? ", or as many as there are," : "");
         LAC_TRY(lac_report_note(report, text, err));
     }
     snprintf(

@@ -202,7 +202,7 @@ const cli_command command_run = {
     .details = "  lacuna run model.onnx --input pixels=x.npy --output-dir out\n\n"
                "Writes one .npy per output, named after it (characters outside [A-Za-z0-9._-]\n"
                "become _): all of them, or none. An .npz gives every input that it has an array\n"
-               "for; NAME=FILE.pb reads a tensor as ONNX's own test data hold it. LACUNA_ISA=ref "
+               "for; NAME=FILE.pb reads a tensor as ONNX's own test data hold it. LACUNA_ISA=ref\n"
                "runs the portable kernels only.",
     .options = options,
     .min_arguments = 1,

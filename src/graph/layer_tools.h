@@ -12,6 +12,9 @@ lac_status lac_generate(lac_tensor *tensor, const lac_operand *pattern, uint64_t
                         uint64_t role, bool is_signed, int rank, const int64_t *dims,
                         int64_t length, int64_t inner, lac_error *err);
 
+/* "weights", "hidden state"; NULL: no such role. */
+const char *lac_role_name(lac_role role);
+
 /* The operand is there and has `count` elements of whatever type. */
 lac_status lac_operand_size(const lac_layer *layer, lac_role role, int64_t count, lac_error *err);
 /* The elements of an operand that must be there: `count` of int8, uint8 or int16, zero point 0. */

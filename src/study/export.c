@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "exec/capture.h"
+#include "graph/layer_tools.h"
 #include "io/dcz.h"
 #include "io/npy.h"
 
@@ -122,24 +123,6 @@ typedef struct capture {
     json_t *layers;
 } capture;
 
-static const char *const roles[LAC_ROLE_LIMIT] = {
-    [LAC_ROLE_WEIGHTS] = "weights",
-    [LAC_ROLE_ACTIVATIONS] = "activations",
-    [LAC_ROLE_BIAS] = "bias",
-    [LAC_ROLE_WEIGHTS2] = "weights2",
-    [LAC_ROLE_RECURRENT] = "recurrent",
-    [LAC_ROLE_QUERY] = "query",
-    [LAC_ROLE_KEY] = "key",
-    [LAC_ROLE_VALUE] = "value",
-    [LAC_ROLE_ADJACENCY] = "adjacency",
-    [LAC_ROLE_PERMUTATION] = "permutation",
-    [LAC_ROLE_MASK] = "mask",
-    [LAC_ROLE_IMPORTANCE] = "importance",
-    [LAC_ROLE_RESIDUAL] = "residual",
-    [LAC_ROLE_STATE_H] = "state_h",
-    [LAC_ROLE_STATE_C] = "state_c",
-};
-
 static json_t *operand_json(const lac_operand *operand, const char *file)
 {
     json_t *scales = json_array();
@@ -151,18 +134,21 @@ static json_t *operand_json(const lac_operand *operand, const char *file)
 
 static lac_status capture_plain(capture *c, const lac_layer *layer, lac_error *err)
 {
-    char name[64], text[512];
+    char key[32], name[64], text[512];
     json_t *operands = json_object();
     lac_text plain = {0};
     lac_status status = LAC_OK;
     for (int role = 0; status == LAC_OK && role < LAC_ROLE_LIMIT; role++) {
         const lac_operand *operand = &layer->operand[role];
-        if (!roles[role] || !operand->tensor.data)
+        if (!lac_role_name(role) || !operand->tensor.data)
             continue;
-        snprintf(name, sizeof name, "%03d.%s", (int)json_array_size(c->layers), roles[role]);
+        snprintf(key, sizeof key, "%s", lac_role_name(role));
+        for (char *space = key; *space; space++)
+            *space = *space == ' ' ? '_' : *space;
+        snprintf(name, sizeof name, "%03d.%s", (int)json_array_size(c->layers), key);
         status = lac_export_npy(&c->files, c->folder, name, &operand->tensor, err);
         snprintf(name + strlen(name), sizeof name - strlen(name), ".npy");
-        json_object_set_new(operands, roles[role], operand_json(operand, name));
+        json_object_set_new(operands, key, operand_json(operand, name));
     }
     lac_text_utf8(&plain, layer->name);
     json_array_append_new(

@@ -55,6 +55,7 @@ write("odd.onnx", network("a", "12345678").replace(b"12345678", odd)
       .replace(b"the_MatMul", odd + b"_M"))
 x = npy("<f4", "(1, 4)", struct.pack("<4f", 1, 2, 3, 4))
 write("x.npy", x)
+write("x.pb", tensor("x", [1, 4], [1, 2, 3, 4]))
 for name, arrays in (("x", ("x", "labels")), ("none", ("y",))):
     with zipfile.ZipFile(os.path.join(sys.argv[1], name + ".npz"), "w") as archive:
         for array in arrays:
@@ -101,6 +102,8 @@ good run "$work/two.onnx" -i "x=$work/x.npy" -o "$work/o2"
 
 good run "$work/two.onnx" --input "$work/x.npz" -o "$work/o3"
 cmp -s "$work/o2/a.npy" "$work/o3/a.npy" || fail "run: another result from x.npz"
+good run "$work/two.onnx" --input "x=$work/x.pb" -o "$work/o4"
+cmp -s "$work/o2/a.npy" "$work/o4/a.npy" || fail "run: another result from x.pb"
 bad 'no array is named like an input' run "$work/two.onnx" --input "$work/none.npz"
 bad 'given twice' run "$work/two.onnx" --input "x=$work/x.npy" --input "$work/x.npz"
 good run "$work/two.onnx" --input "$work/x.npz" --capture "$work/layers" --json
@@ -176,6 +179,13 @@ units = {row["metric"]: row["unit"] for row in rows}
 assert units["time_us"] == "us" and units["area_mm2"] == "mm2" and units["GOP/s"] == "GOP/s", units
 assert all((row["ours"] is None) == (row["ours_is"] == "not run") for row in rows)
 PY
+
+# ---- a message says where once
+
+printf 'this is no shared object' >"$work/text.so"
+bad '^lacuna: [^:]*/text.so: [^/]*$' list ops --plugin "$work/text.so"
+bad "^lacuna: sta, gemm:m=64,n=64,k=4096: K = 4096 is too large" simulate \
+    --layer gemm:m=64,n=64,k=4096 --accel sta --set wslot=1
 
 # ---- compare: tables for other programs; networks of one file name are told apart
 

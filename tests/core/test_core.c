@@ -21,6 +21,10 @@ static void test_error_is_one_line(void **state)
     assert_string_equal(err.message, "a b 7");
     lac_fail_in(&err, LAC_ERROR_IO, "file '%s'", "x");
     assert_string_equal(err.message, "file 'x': a b 7");
+    lac_fail_in(&err, LAC_ERROR_IO, "file '%s'", "x"); /* two callers that know the file */
+    assert_string_equal(err.message, "file 'x': a b 7");
+    lac_fail_in(&err, LAC_ERROR_IO, "file '%s", "x"); /* the beginning of a word is another one */
+    assert_string_equal(err.message, "file 'x: file 'x': a b 7");
     assert_int_equal(lac_fail(NULL, LAC_ERROR_MEMORY, "x"), LAC_ERROR_MEMORY);
 }
 

@@ -88,7 +88,7 @@ def main():
             for accel in ("systolic", "sta", "eie"):
                 host = row.get(f"{accel}_cycles_remark")
                 print(f"       {network}: int8 on {accel} agrees with fp32 on "
-                      f"{row[f'{accel}_agreement']:.1f} % of 64" + (f" ({host})" if host else ""))
+                      f"{row[f'{accel}_agreement']:.1f} % of the first items" + (f" ({host})" if host else ""))
             expect(row["systolic_agreement"] >= 95,
                    f"{network}: int8 on systolic agrees on {row['systolic_agreement']:.1f} %")
     print(f"{len(failures)} failures")
