@@ -8,8 +8,8 @@
 #include <lacuna/scheme.h>
 
 /* One Huffman-coded .dcz per weight that a scheme stored in EIE's columns, into `folder` (made when
- * absent), named after the layer; all of them, or none. *files and *bytes say what was written. LAC_ERROR_INPUT: no
- * weight is stored so. */
+ * absent), named after the layer; all of them, or none. *files and *bytes say what was written.
+ * LAC_ERROR_INPUT: no weight is stored so. */
 lac_status lac_export_dcz(const lac_compression *compression, const char *folder, int *files,
                           int64_t *bytes, lac_error *err);
 
