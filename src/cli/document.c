@@ -75,7 +75,8 @@ static void roff_options(const cli_option *options, lac_text *out)
 void document_man(lac_text *out)
 {
     lac_text_add(out,
-                 ".TH LACUNA 1 \"\" \"lacuna %s\" \"User Commands\"\n.SH NAME\nlacuna \\- makes "
+                 ".TH LACUNA 1 \"" LACUNA_RELEASE_DATE
+                 "\" \"lacuna %s\" \"User Commands\"\n.SH NAME\nlacuna \\- makes "
                  "the zeros and the low bits of a neural network pay\n.SH SYNOPSIS\n.B lacuna\n"
                  ".I COMMAND\n[ARGUMENTS] [OPTIONS]\n.SH DESCRIPTION\n",
                  lac_version());

@@ -314,7 +314,8 @@ lac_status lac_compare(lac_comparison *comparison, const lac_model *model,
     w.fingerprint = lac_fingerprint_text(w.fingerprint, comparison->calibration);
     free(tasks);
     if (status == LAC_OK)
-        status = lac_sample_inputs(model, w.left_out, NULL, &w.in, source, sizeof source, err);
+        status = lac_sample_inputs(model, w.dataset, w.left_out, NULL, &w.in, source, sizeof source,
+                                   err);
     if (status == LAC_OK)
         status = lac_dense_copy(&w.dense, model->graph, err);
     if (status == LAC_OK)

@@ -50,12 +50,15 @@ cmp -s "$work/first" "$work/out" || fail "--version differs from version"
 good list man
 cp "$work/out" "$work/lacuna.1"
 if command -v mandoc >/dev/null; then
-    # No date: the page is made from the program, and must be the same in every build.
-    mandoc -T lint -W warning "$work/lacuna.1" 2>&1 | grep -v "missing date" >"$work/lint" &&
+    # Before the release the date is the word "unreleased".
+    mandoc -T lint -W warning "$work/lacuna.1" 2>&1 | grep -v "cannot parse date" >"$work/lint" &&
         fail "man page: $(head -5 "$work/lint")"
 else
     echo "no mandoc here: the man page is not linted"
 fi
+date=$(sed -n 's/^## \[[0-9][0-9.]*\] - \([0-9-]*\)$/\1/p' CHANGELOG.md | head -1)
+head -1 "$work/lacuna.1" | grep -q "^\.TH LACUNA 1 \"${date:-unreleased}\" " ||
+    fail "man page: its date is not the release's: $(head -1 "$work/lacuna.1")"
 for command in $commands; do
     grep -q "^\.SS \"$command" "$work/lacuna.1" || fail "man page: no $command"
 done
@@ -128,7 +131,7 @@ python3 - "$work/out" <<'PY' || fail "reproduce sta --json"
 import json, sys
 whole = json.load(open(sys.argv[1]))
 assert whole["schema"] == "lacuna.reproduce/1" and whole["rows"]
-keys = {"table", "row", "metric", "paper", "ours", "error", "provenance", "note"}
+keys = {"table", "row", "metric", "unit", "paper", "ours", "ours_is", "error", "provenance", "note"}
 for row in whole["rows"]:
     assert set(row) == keys, row
     if row["paper"] and row["ours"] is not None:
