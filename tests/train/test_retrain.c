@@ -271,7 +271,7 @@ static void test_centroid_gradient_is_the_sum_of_its_members(void **state)
     lac_graph *before = network(true);
     lac_train_options options = {.rate = 1, .batch = SAMPLES, .seed = 1};
     lac_train_epoch epoch;
-    double first;
+    double first = 0;
     lac_graph *after = retrain(before, 1, &options, &first, &epoch);
     lac_tensor members[2];
     member_gradients(before, &members[0], &members[1]);
@@ -332,7 +332,7 @@ static void test_codes_stay_and_the_loss_falls(void **state)
     lac_train_epoch last;
     lac_trainer *trainer;
     lac_parameter_info info;
-    double first;
+    double first = 0;
     lac_graph *after = retrain(before, 20, &options, &first, &last);
     assert_true(last.loss < 0.5 * first);
     assert_true(last.accuracy > 0.9);
@@ -374,7 +374,7 @@ static void masked(const char *scheme, const char *format)
     lac_compression compression = {0};
     lac_train_options options = {.rate = 0.05, .momentum = 0.9, .batch = 16, .seed = 3};
     lac_train_epoch last;
-    double first;
+    double first = 0;
     OK(lac_compress(&compression, dense, scheme, &err));
     lac_graph *after = retrain(compression.graph, 8, &options, &first, &last);
     assert_true(last.loss < first);
@@ -417,7 +417,7 @@ static void test_dense_storage(void **state)
     lac_train_options options = {.rate = 0.05, .momentum = 0.9, .batch = 16, .seed = 3};
     lac_train_epoch last;
     lac_tensor half;
-    double first;
+    double first = 0;
     int w1 = lac_graph_find(graph, "w1"), half_value;
     float *values = graph->values[w1].constant.data;
     for (int i = 0; i < HIDDEN * IN; i += 3)
@@ -454,7 +454,7 @@ static void test_same_bits_for_any_thread_count(void **state)
         lac_graph *graph = network(shared), *after[2];
         lac_train_options options = {.rate = 0.02, .momentum = 0.9, .batch = 32, .seed = 5};
         lac_train_epoch last[2];
-        double first;
+        double first = 0;
         for (int i = 0; i < 2; i++) {
             lac_threads_set(1 + i);
             after[i] = retrain(graph, 4, &options, &first, &last[i]);
@@ -568,7 +568,7 @@ static void test_softmax_at_the_end(void **state)
     lac_graph *graph = network(false);
     lac_train_options options = {.rate = 0.05, .batch = 16, .seed = 3};
     lac_train_epoch last[2];
-    double first;
+    double first = 0;
     lac_graph_free(retrain(graph, 3, &options, &first, &last[0]));
     graph->outputs[0] = node(graph, "Softmax", 1, &graph->outputs[0]);
     OK(lac_graph_settle(graph, &err));
