@@ -105,9 +105,9 @@ LAC_API bool lac_trainer_parameter(const lac_trainer *trainer, int index, lac_pa
  *     v = momentum * v + g,  w = w - rate * v       g = dL/dw, 0 where w is held at 0
  *     v_k = momentum * v_k + g_k,  C_k = C_k - rate * v_k       g_k = sum of dL/dw over code k
  *
- * (the second line: Deep Compression, Han, Mao, Dally, ICLR 2016, section 3.3). LAC_ERROR_INPUT: a
- * label outside the classes, samples of different shapes, a loss that is not finite (the weights
- * stay those before that step). */
+ * (the second line: Deep Compression, Han, Mao, Dally, ICLR 2016, section 3.3, from memory; the
+ * momentum is ours). LAC_ERROR_INPUT: a label outside the classes, samples of different shapes, a
+ * loss that is not finite (the weights stay those before that step). */
 LAC_API lac_status lac_trainer_run(lac_trainer *trainer, const lac_training_data *data,
                                    lac_train_epoch *epoch, lac_error *err);
 
