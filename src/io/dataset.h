@@ -26,6 +26,12 @@ lac_status lac_tasks_keep_for(lac_graph *graph, const json_t *tasks, const char 
 /* The same without bases, for a graph that goes to no file. */
 lac_status lac_tasks_keep(lac_graph *graph, const json_t *tasks, lac_error *err);
 
+/* The task of the part of `task`'s data that is for training, NULL when there is none: files
+ * train_u8.npy, train_labels.npy or train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz] in
+ * `folder`, or (`folder` NULL) beside the task's set; other draws of the glyphs. The caller's. */
+lac_status lac_task_training(json_t **training, const json_t *task, const char *folder,
+                             lac_error *err);
+
 typedef struct lac_dataset lac_dataset;
 
 typedef enum lac_metric { LAC_METRIC_TOP1, LAC_METRIC_SPEARMAN } lac_metric;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { META_LIMIT = 1 << 24 };
 
@@ -221,4 +222,57 @@ lac_status lac_tasks_keep_for(lac_graph *graph, const json_t *tasks, const char 
 lac_status lac_tasks_keep(lac_graph *graph, const json_t *tasks, lac_error *err)
 {
     return lac_tasks_keep_for(graph, tasks, NULL, err);
+}
+
+/* A copy of the task about `set` below `base` (NULL: as it was). */
+static json_t *task_about(const json_t *task, const char *base, const char *set)
+{
+    json_t *copy = json_copy((json_t *)task);
+    if (base)
+        json_object_set_new(copy, "base", json_string(base));
+    json_object_set_new(copy, "set", json_string(set));
+    json_object_del(copy, "n");
+    json_object_del(copy, "value");
+    return copy;
+}
+
+static bool has_training(const char *folder)
+{
+    static const char *const names[] = {"train_u8.npy", "train-images-idx3-ubyte",
+                                        "train-images-idx3-ubyte.gz"};
+    for (int i = 0; i < 3; i++) {
+        char path[2 * PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        if (access(path, R_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+lac_status lac_task_training(json_t **training, const json_t *task, const char *folder,
+                             lac_error *err)
+{
+    const char *set = text_of(task, "set"), *base = text_of(task, "base");
+    const char *slash = strrchr(set, '/');
+    char beside[2 * PATH_MAX];
+    bool array = strcmp(text_of(task, "task"), "array_top1") == 0;
+    *training = NULL;
+    if (folder && !array)
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED,
+                        "training data of another folder go with tasks of kind array_top1, not "
+                        "'%.40s'",
+                        text_of(task, "task"));
+    if (folder && !has_training(folder))
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "%s: no train_u8.npy and no train-images-idx3-ubyte[.gz]", folder);
+    snprintf(beside, sizeof beside, "%s%s%.*s", set[0] == '/' ? "" : base,
+             base[0] && set[0] != '/' ? "/" : "", slash ? (int)(slash - set) : 1,
+             slash ? set : ".");
+    if (folder)
+        *training = task_about(task, folder, "train");
+    else if (array && strncmp(set, "glyphs", 6) == 0)
+        *training = task_about(task, NULL, "glyphs:train");
+    else if (array && has_training(beside))
+        *training = task_about(task, beside, "train");
+    return LAC_OK;
 }

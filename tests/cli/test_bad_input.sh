@@ -296,7 +296,7 @@ bad 'arch goes with one --accel' simulate --layer $fc --accel sta,eie --arch "$i
 bad "no command 'wibble'" wibble
 bad "no command 'wibble'" help wibble
 bad 'list wibble: want' list wibble
-for command in run eval compress bench simulate compare inspect accel reproduce; do
+for command in run eval compress bench simulate compare inspect accel reproduce retrain; do
     bad 'unknown option --wibble' $command glyph_mlp --wibble
 done
 bad 'few' inspect
