@@ -103,8 +103,8 @@ module ctrl #(
     // ---- order: the drain of the last job must have read its shadow registers when this one's
     // last accumulation overwrites them (drain_left = la + R - now, against the offered job's off),
     // and its last selection must be over when this one's first window becomes active
-    // (select_left = last select cycle - now, against G). The first product needs the second rule
-    // only when the shape changes.
+    // (select_left = last select cycle - now, against G). The second rule binds only when the shape
+    // changes. Both timers are loaded in the job's last fetch-side cycle and nobody looks before.
     reg  [9:0]  drain_left;
     reg  [4:0]  select_left;
     wire [15:0] steps_before = cfg_steps - 16'd1;

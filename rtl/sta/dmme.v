@@ -3,9 +3,9 @@
 // over the whole reduction. Buffers are outside: each read port answers one cycle after its enable,
 // and what a data port shows at any other time is ignored.
 //
-//   job -> ctrl --a_*--> row banks -----> gather, window (a row each) --+
-//            |----b_*--> bitmaps -------> nes (a column and lane each) -+-> pe x R*C -> drain -> y
-//            +----v_*--> values --------------------------------------- +
+//   job -> ctrl --a_*--> row banks --> gather, window (one a row) -----+
+//            |----b_*--> bitmaps ----> nes (one a column and lane) ----+-> pe (R x C) -> drain -> y
+//            +----v_*--> values ---------------------------------------+
 //
 // Limits: 1 <= N <= M <= MMAX <= 31, S >= 1, S*L*M <= 65536, S < 65536, R <= 256 and
 // G = ceil(L*M/PA) <= 7. No port holds back y.
