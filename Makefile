@@ -44,7 +44,7 @@ lint:
 	scripts/lint
 
 format:
-	git ls-files '*.c' '*.h' | xargs clang-format -i
+	git ls-files '*.c' '*.h' '*.cpp' | xargs clang-format -i
 
 install: all
 	cmake --install build

@@ -6,7 +6,7 @@ if(LACUNA_TESTS)
   file(GLOB_RECURSE TEST_SOURCES CONFIGURE_DEPENDS tests/test_*.c)
   file(GLOB_RECURSE TEST_HELPERS CONFIGURE_DEPENDS tests/helpers/*.c)
   add_library(lacuna_test_helpers STATIC ${TEST_HELPERS} cmake/empty.c)
-  target_include_directories(lacuna_test_helpers PUBLIC src tests)
+  target_include_directories(lacuna_test_helpers PUBLIC src tests rtl)
   target_include_directories(lacuna_test_helpers SYSTEM PUBLIC ${GENERATED})
   target_link_libraries(lacuna_test_helpers PUBLIC lacuna_static PkgConfig::CMOCKA)
   target_compile_definitions(lacuna_test_helpers PUBLIC
