@@ -283,8 +283,8 @@ static void target_bars(lac_text *page, const lac_comparison *c, const lac_compa
     for (int t = 0; t < o->n_targets; t++)
         series[t] = o->targets[t].accel->row.name;
     for (int r = 0; r < c->n_rows; r++) {
-        if (strcmp(c->row[r].scheme, "dense") == 0)
-            continue; /* float32 has no bars here */
+        if (c->row[r].is_float)
+            continue;
         groups[n] = c->row[r].scheme;
         for (int t = 0; t < o->n_targets; t++) {
             int at = n * o->n_targets + t, hosts = c->row[r].target[t].hosts;

@@ -111,11 +111,12 @@ static lac_status score(work *w, const lac_graph *graph, int64_t limit, lac_scor
 
 static lac_status cpu_cell(work *w, made *m, const char *scheme, json_t **cell, lac_error *err)
 {
-    bool dense = strcmp(scheme, "dense") == 0;
+    lac_composition composition;
+    LAC_TRY(lac_scheme_parse(scheme, &composition, err));
     LAC_TRY(compress(w, m, scheme, err));
     const lac_graph *graph = m->compression.graph;
     int64_t bytes = w->model->file_bytes;
-    if (!dense) { /* with its tasks, as compress writes it */
+    if (!lac_scheme_is_identity(&composition)) { /* with its tasks, as compress writes it */
         LAC_TRY(lac_tasks_keep(m->compression.graph, w->model->tasks, err));
         LAC_TRY(file_bytes(graph, &bytes, err));
     }
@@ -244,8 +245,8 @@ static lac_status target_of_row(work *w, made *m, lac_compare_row *row, int t, l
     char key[2048], params[1024];
     row->target[t].agreement = NAN;
     advance(w);
-    if (strcmp(row->scheme, "dense") == 0)
-        return LAC_OK; /* float32: nothing that these accelerators compute */
+    if (row->is_float)
+        return LAC_OK;
     snprintf(key, sizeof key,
              "accel %s model=%016" PRIx64 " scheme=%s accel=%s set=%s agree=%" PRId64,
              lac_version(), w->fingerprint, row->scheme, target->accel->row.name,
@@ -272,13 +273,27 @@ static lac_status target_of_row(work *w, made *m, lac_compare_row *row, int t, l
     return status;
 }
 
+/* Whether the network as it is computes on integers: somewhere activations are quantised. */
+static bool is_quantized(const lac_graph *graph)
+{
+    for (int n = 0; n < graph->n_nodes; n++)
+        if (strcmp(graph->nodes[n].op, "QuantizeLinear") == 0 ||
+            strcmp(graph->nodes[n].op, "DynamicQuantizeLinear") == 0)
+            return true;
+    return false;
+}
+
 static lac_status rows(work *w, lac_error *err)
 {
     lac_comparison *comparison = w->comparison;
+    bool quantized = is_quantized(w->model->graph);
     for (int s = 0; s < w->options->n_schemes; s++) {
         lac_compare_row *row = &comparison->row[s];
         made m = {0};
+        lac_composition composition;
         snprintf(row->scheme, sizeof row->scheme, "%s", w->options->schemes[s]);
+        LAC_TRY(lac_scheme_parse(row->scheme, &composition, err));
+        row->is_float = !quantized && lac_scheme_is_identity(&composition);
         lac_status status = cpu_of_row(w, &m, row, err);
         for (int t = 0; status == LAC_OK && t < w->options->n_targets; t++)
             status = target_of_row(w, &m, row, t, err);

@@ -25,12 +25,13 @@ typedef struct lac_compare_options {
 /* One scheme (row). NAN and -1: not available. */
 typedef struct lac_compare_row {
     char scheme[128];
+    bool is_float; /* the network computes on floats: nothing for accelerators */
     double accuracy;
     char metric[16];
     int64_t items, file_bytes;
     double ms, ms_dense; /* measured in turns with the dense float32 network */
     struct {
-        bool simulated; /* false: nothing for this scheme (dense float32) */
+        bool simulated; /* false: the row is_float */
         int64_t cycles;
         double uj;
         int hosts, layers;
