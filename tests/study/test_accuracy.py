@@ -44,7 +44,7 @@ def main():
                 checked += 1
                 continue
             for row in scores["rows"]:
-                tasks = [task for task in stored["tasks"] if task.get("set") == row["set"]
+                tasks = [task for task in stored["tasks"] if task.get("set", task.get("x")) == row["set"]
                          and task.get("model", label) == label]
                 if len(tasks) != 1:
                     failures.append(f"{model} {row['set']}: {len(tasks)} tasks of this set are stored")
