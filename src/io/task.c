@@ -272,7 +272,7 @@ lac_status lac_task_training(json_t **training, const json_t *task, const char *
         *training = task_about(task, folder, "train");
     else if (array && strncmp(set, "glyphs", 6) == 0)
         *training = task_about(task, NULL, "glyphs:train");
-    else if (array && has_training(beside))
+    else if (array && strcmp(slash ? slash + 1 : set, "train") != 0 && has_training(beside))
         *training = task_about(task, beside, "train");
     return LAC_OK;
 }

@@ -354,6 +354,60 @@ static void glyph_set(void **state)
     lac_graph_free(graph);
 }
 
+/* The part of a set that is for training: other draws, files beside the set or in a folder. */
+static void training_parts(void **state)
+{
+    (void)state;
+    lac_error err = {0};
+    lac_graph *graph = make_graph(4, 1, x_name, 1, y_name);
+    json_t *part, *task = json_pack("{s:s, s:s, s:i, s:s}", "task", "array_top1", "set",
+                                    "glyphs:test", "n", 100, "base", folder);
+    lac_dataset *set;
+    uint8_t label, other;
+    int64_t differ = 0;
+    ok(lac_task_training(&part, task, NULL, &err), &err);
+    ok(lac_dataset_open(&set, part, graph, &err), &err);
+    assert_int_equal(lac_dataset_count(set), LAC_GLYPHS_TRAIN_COUNT);
+    for (int64_t i = 0; i < 100; i++) {
+        lac_glyphs_draw(LAC_GLYPHS_TRAIN_SEED, i, NULL, &label);
+        lac_glyphs_draw(LAC_GLYPHS_TEST_SEED, i, NULL, &other);
+        assert_true(lac_dataset_label(set, i) == label);
+        differ += label != other;
+    }
+    assert_true(differ > 50);
+    lac_dataset_close(set);
+    json_decref(part);
+
+    json_object_set_new(task, "set", json_string("u"));
+    ok(lac_task_training(&part, task, NULL, &err), &err);
+    assert_null(part);
+    write_idx("train-images-idx3-ubyte", 33, 2, 2);
+    write_idx("train-labels-idx1-ubyte", 33, 0, 0);
+    ok(lac_task_training(&part, task, NULL, &err), &err);
+    ok(lac_dataset_open(&set, part, graph, &err), &err);
+    assert_int_equal(lac_dataset_count(set), 33);
+    assert_true(lac_dataset_label(set, 32) == 2);
+    lac_dataset_close(set);
+    json_decref(part);
+    json_object_set_new(task, "set", json_string("train")); /* scored: then not for training */
+    ok(lac_task_training(&part, task, NULL, &err), &err);
+    assert_null(part);
+    unlink(in_folder("train-images-idx3-ubyte"));
+    unlink(in_folder("train-labels-idx1-ubyte"));
+
+    assert_int_equal(lac_task_training(&part, task, folder, &err), LAC_ERROR_INPUT);
+    says(&err, "no train_u8.npy");
+    write_npy("train_u8.npy", LAC_U8, 3, (int64_t[]){5, 2, 3}, 256);
+    ok(lac_task_training(&part, task, folder, &err), &err);
+    assert_string_equal(json_string_value(json_object_get(part, "set")), "train");
+    json_decref(part);
+    unlink(in_folder("train_u8.npy"));
+    json_object_set_new(task, "task", json_string("image_top1"));
+    assert_int_equal(lac_task_training(&part, task, folder, &err), LAC_ERROR_UNSUPPORTED);
+    json_decref(task);
+    lac_graph_free(graph);
+}
+
 /* ---- where tasks come from
  * ----------------------------------------------------------------------- */
 
@@ -516,7 +570,8 @@ int main(void)
         cmocka_unit_test(arrays),         cmocka_unit_test(idx_pairs),
         cmocka_unit_test(features),       cmocka_unit_test(tokens),
         cmocka_unit_test(image_folder),   cmocka_unit_test(glyph_set),
-        cmocka_unit_test(tasks_of_files), cmocka_unit_test(shared_tasks),
+        cmocka_unit_test(training_parts), cmocka_unit_test(tasks_of_files),
+        cmocka_unit_test(shared_tasks),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
