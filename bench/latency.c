@@ -2,6 +2,7 @@
  *     bench_latency MODEL.onnx THREADS [SECONDS [LENGTH [steps]]]
  * prints the median and the least of all runs within SECONDS, in milliseconds; with `steps` also
  * every step's kernel and time. */
+#include "core/clock.h"
 #include "core/parallel.h"
 
 #include <lacuna/lacuna.h>
@@ -9,14 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -72,11 +65,12 @@ int main(int argc, char **argv)
         if (make_input(&graph->values[graph->inputs[i]], length, &in[i], &err) != LAC_OK)
             return fail(&err);
     int runs = 0;
-    for (double begin = now(); runs < 200000 && (runs < 3 || now() - begin < limit); runs++) {
-        double start = now();
+    for (double begin = lac_seconds();
+         runs < 200000 && (runs < 3 || 1e3 * (lac_seconds() - begin) < limit); runs++) {
+        double start = lac_seconds();
         if (lac_session_run(session, in, out, &err) != LAC_OK)
             return fail(&err);
-        times[runs] = now() - start;
+        times[runs] = 1e3 * (lac_seconds() - start);
         for (int k = 0; k < graph->n_outputs; k++)
             lac_tensor_release(&out[k]);
     }

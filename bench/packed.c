@@ -6,6 +6,7 @@
  * repeated runs. `speedup` is over the dense library's int8 or float32 product; `cost` is the
  * planner's estimate. FILTER: only kernels whose name contains it. The constants of the kernels'
  * cost functions come from this table. */
+#include "core/clock.h"
 #include "core/memory.h"
 #include "core/random.h"
 
@@ -16,18 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const int64_t shapes[][3] = {
     {1, 768, 768}, {128, 768, 768}, {1, 3072, 768}, {128, 3072, 768}, {197, 192, 192}};
 static const int patterns[][2] = {{1, 1}, {2, 4}, {1, 4}, {4, 8}, {2, 8}, {1, 8}, {8, 16}, {1, 16}};
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -48,17 +41,17 @@ static double seconds(const lac_kernel *kernel, const lac_layer *layer, char *wh
 {
     lac_error err = {0};
     void *state;
-    double sample[200], begin = now();
+    double sample[200], begin = lac_seconds();
     int n = 0;
     if (!kernel->can_run(layer, why, why_size))
         return -1;
     must(kernel->prepare(layer, &state, &err), &err);
     for (int i = 0; i < 3; i++)
         must(kernel->run(layer, state, &err), &err);
-    while (n < 200 && (n < 15 || now() - begin < 0.15)) {
-        double start = now();
+    while (n < 200 && (n < 15 || lac_seconds() - begin < 0.15)) {
+        double start = lac_seconds();
         must(kernel->run(layer, state, &err), &err);
-        sample[n++] = now() - start;
+        sample[n++] = lac_seconds() - start;
     }
     kernel->release(state);
     qsort(sample, (size_t)n, sizeof *sample, ascending);

@@ -1,18 +1,12 @@
 /* How long the sta simulator takes: the schedule of a 12-layer BERT-base encoder (limit 50 ms) and
  * one layer with all its numbers (limit 1 s), each on one core, best of five. */
+#include "core/clock.h"
+
 #include <lacuna/accel.h>
 #include <lacuna/lacuna.h>
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int measure(const char *what, const char *text, const char *wd, lac_sim_options options,
                    double limit)
@@ -29,9 +23,9 @@ static int measure(const char *what, const char *text, const char *wd, lac_sim_o
     if (status == LAC_OK && !options.schedule_only)
         status = layer.kind->generate(&layer, &err);
     for (int i = 0; i < 5 && status == LAC_OK; i++) {
-        double start = now();
+        double start = lac_seconds();
         status = lac_simulate(accel, &layer, NULL, &options, &result, &err);
-        double seconds = now() - start;
+        double seconds = lac_seconds() - start;
         best = seconds < best ? seconds : best;
         if (status == LAC_OK)
             lac_result_release(&result);

@@ -1,13 +1,14 @@
 /* How long does `systolic` take for VGG-16? Prints milliseconds of the schedule without and with
  * zero-value clock gating (whose effectual count reads every operand), without making outputs. The
  * goal of the dossier: under 50 ms and under 500 ms. Usage: bench_systolic_speed [threads] */
+#include "core/clock.h"
+
 #include <lacuna/accel.h>
 #include <lacuna/lacuna.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char *const vgg16[] = {"conv:c=3,h=224,w=224,k=64,r=3,s=3,pad=1",
                                     "conv:c=64,h=224,w=224,k=64,r=3,s=3,pad=1",
@@ -26,13 +27,6 @@ static const char *const vgg16[] = {"conv:c=3,h=224,w=224,k=64,r=3,s=3,pad=1",
                                     "fc:in=4096,out=4096",
                                     "fc:in=4096,out=1000"};
 enum { LAYERS = sizeof vgg16 / sizeof *vgg16 };
-
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
 
 static void must(lac_status status, const lac_error *err)
 {
@@ -65,7 +59,7 @@ int main(int argc, char **argv)
         lac_params_init(&params, accel->params);
         must(lac_params_parse(&params, sets[s], &err), &err);
         for (int repeat = 0; repeat < 5; repeat++) {
-            double start = now_ms();
+            double start = lac_seconds();
             cycles = macs = 0;
             for (int i = 0; i < LAYERS; i++) {
                 lac_result result;
@@ -79,7 +73,7 @@ int main(int argc, char **argv)
                 macs += result.macs;
                 lac_result_release(&result);
             }
-            double spent = now_ms() - start;
+            double spent = 1e3 * (lac_seconds() - start);
             best = spent < best ? spent : best;
         }
         printf("VGG-16 %-16s %8.2f ms  (%lld cycles, %.2f G multiply-accumulates)\n", sets[s], best,

@@ -13,6 +13,7 @@ FLOOR = {
 PUBLIC = {
     "core.h": "core", "graph.h": "graph", "layer.h": "graph", "format.h": "format", "op.h": "op",
     "kernel.h": "cpu", "lacuna.h": "exec", "scheme.h": "scheme", "accel.h": "accel",
+    "train.h": "train",
 }
 # lacuna.h declares the functions a user calls; the rooms that implement some of them include it.
 IMPLEMENTS = {("core", "lacuna.h"), ("io", "lacuna.h"), ("cpu", "lacuna.h")}

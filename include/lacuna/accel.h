@@ -85,6 +85,8 @@ typedef struct lac_reproduced {
     double paper, ours;     /* NAN: not available */
     const char *provenance; /* of the paper's figure: published, from memory, derived */
     const char *note;       /* assumption or cause of the deviation */
+    const char *unit;       /* of both figures; NULL: none */
+    const char *kind;       /* what ours is: simulated (NULL), computed, measured */
 } lac_reproduced;
 
 LAC_API extern lac_table lac_accels;

@@ -46,7 +46,8 @@ typedef struct lac_error {
 /* Fills `err` (when not NULL) and returns `status`, so that `return lac_fail(...)` reads well. */
 LAC_API lac_status lac_fail(lac_error *err, lac_status status, const char *format, ...)
     LAC_PRINTF(3, 4);
-/* Puts "context: " before the message that is already there; returns err's status. */
+/* Puts "context: " before the message that is already there, unless it begins so, since caller and
+ * callee may know the same file or node; returns `status`, which becomes err's. */
 LAC_API lac_status lac_fail_in(lac_error *err, lac_status status, const char *format, ...)
     LAC_PRINTF(3, 4);
 
@@ -207,6 +208,7 @@ LAC_API void lac_params_init(lac_params *params, const lac_param *schema);
  * name lists the known ones. */
 LAC_API lac_status lac_params_set(lac_params *params, const char *name, const char *value,
                                   lac_error *err);
+LAC_API bool lac_params_has(const lac_params *params, const char *name);
 /* "name=value,name=value" (or empty). */
 LAC_API lac_status lac_params_parse(lac_params *params, const char *text, lac_error *err);
 /* Reading a name that the schema lacks is a programming error: returns 0 / "". */

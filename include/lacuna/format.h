@@ -61,6 +61,18 @@ typedef struct lac_format {
      */
     lac_status (*unpack_graph)(const lac_packed *packed, lac_graph *graph, const int *field,
                                int *matrix, lac_error *err);
+    /* ---- what follows may stay NULL: every matrix fits, whatever the parameters */
+    /* What makes any matrix fit: "pruning to n:m", n and m being parameters. */
+    const char *remedy;
+    /* Bytes of the fields after the remedy, by formula: zeros stay where they are, everything else
+     * follows from shape and parameters. Given exactly when `remedy` is. */
+    lac_status (*bytes_after)(const lac_packed *packed, const lac_tensor *matrix, int64_t *bytes,
+                              lac_error *err);
+    /* Sets those parameters of `packed` that decide what fits so that `matrix` takes the fewest
+     * bytes; leaves them as they are when it fits with none. */
+    lac_status (*fit)(lac_packed *packed, const lac_tensor *matrix, lac_error *err);
+    /* The parameter that is the length of groups along K; NULL: the format has none. */
+    const char *group;
 } lac_format;
 
 LAC_API extern lac_table lac_formats;
@@ -82,6 +94,18 @@ LAC_API int64_t lac_packed_bytes(const lac_packed *packed);
 LAC_API lac_status lac_format_bytes(const lac_format *format, const lac_params *params,
                                     lac_view view, const lac_tensor *tensor, int64_t *bytes,
                                     lac_error *err);
+/* As the row's functions of these names; lac_format_bytes_after: LAC_ERROR_UNSUPPORTED when the
+ * format has no remedy, or has groups that the windows of a convolution do not hold whole (the
+ * channels of a window are no multiple of their length). */
+LAC_API lac_status lac_format_bytes_after(const lac_format *format, const lac_params *params,
+                                          lac_view view, const lac_tensor *tensor, int64_t *bytes,
+                                          lac_error *err);
+LAC_API lac_status lac_format_fit(const lac_format *format, lac_params *params, lac_view view,
+                                  const lac_tensor *tensor, lac_error *err);
+/* Whether groups of `m` along K keep to themselves what lies apart: always for rows and columns
+ * (the last group may be short), for conv when m divides the channels, K order being r, s, c. The
+ * accelerators' padding of every (r, s) run of channels to whole groups then changes nothing. */
+LAC_API bool lac_view_groups(lac_view view, int rank, const int64_t *dims, int64_t m);
 LAC_API void lac_packed_release(lac_packed *packed);
 /* tensor -> new contiguous matrix [rows][cols] by the view, and back. */
 LAC_API lac_status lac_view_matrix(lac_view view, const lac_tensor *tensor, lac_tensor *matrix,

@@ -29,7 +29,8 @@ typedef struct lac_kernel {
     bool (*can_run)(const lac_layer *layer, char *why, size_t why_size);
     /* Seconds for one run on one thread, estimated: the planner takes the least. */
     double (*cost)(const lac_layer *layer);
-    /* Once per plan: repacks constant operands into *state. Operand shapes are those of run. */
+    /* Once per plan: repacks constant operands into *state, those that other plans of the session
+     * may have repacked already through layer->store. Operand shapes are those of run. */
     lac_status (*prepare)(const lac_layer *layer, void **state, lac_error *err);
     /* Reads activations (and residual) from `layer`, writes layer->output. Same bits for any
      * thread count. */
@@ -49,6 +50,26 @@ LAC_API const char *lac_isa_text(uint32_t isa, char *text, size_t size);
  * `why` if none does. */
 LAC_API const lac_kernel *lac_kernel_choose(const lac_layer *layer, uint32_t isa, char *why,
                                             size_t why_size);
+
+
+/* ---- what several plans share ------------------------------------------------------------------
+ *
+ * A session makes one plan per set of input shapes. What kernels make of constant operands is kept
+ * once for all of them: an object, made from the bytes at `source`, in the variant that `key` says
+ * (any bytes); `release` frees it and tells kinds of objects apart. A layer carries the store; with
+ * store NULL nothing is shared. Not for several threads at once: prepare and release run on one. */
+LAC_API lac_status lac_store_make(lac_store **store, lac_error *err);
+/* Every object is released, used or not. */
+LAC_API void lac_store_free(lac_store *store);
+/* The object kept under this key, now with one more user; NULL: none. */
+LAC_API void *lac_store_find(lac_store *store, const void *source, const void *key,
+                             size_t key_bytes, void (*release)(void *object));
+/* Keeps a new object with one user, its maker. On failure the object stays the caller's. */
+LAC_API lac_status lac_store_put(lac_store *store, const void *source, const void *key,
+                                 size_t key_bytes, void (*release)(void *object), void *object,
+                                 lac_error *err);
+/* One user less; the last one releases. NULL object: nothing. */
+LAC_API void lac_store_drop(lac_store *store, void (*release)(void *object), void *object);
 
 #ifdef __cplusplus
 }

@@ -60,6 +60,8 @@ typedef enum lac_activation {
 #define LAC_LAYER_DIMS    16
 #define LAC_PATTERN_M_MAX 256 /* of N:M */
 
+typedef struct lac_store lac_store;
+
 typedef struct lac_layer {
     const struct lac_layer_kind *kind;
     char name[128];              /* node name, or the --layer text */
@@ -79,6 +81,7 @@ typedef struct lac_layer {
     int32_t output_zero;
     uint64_t seed;    /* synthetic layers */
     char text[3][64]; /* layer options that a simulator reads: mask spec, pattern mix, ... */
+    lac_store *store; /* where kernels share what they make of constants (kernel.h); NULL: nowhere */
 } lac_layer;
 
 typedef struct lac_layer_dim {

@@ -49,7 +49,13 @@ typedef struct lac_op {
     /* NULL: not a layer. Fills kind, dims, operands (borrowed views), numeric spec; the layer's
      * `output` is out[0]. LAC_ERROR_UNSUPPORTED: this form is not a layer, the reason in err. */
     lac_status (*as_layer)(const lac_call *call, lac_layer *layer, lac_error *err);
-    /* Builds d(inputs) from d(outputs) in terms of operators; NULL: no gradient. */
+    /* Appends to `graph` standard operators (opset 13 and newer) that make the gradients of the
+     * inputs from those of the outputs; NULL: no gradient. `node` belongs to another graph with the
+     * same value numbers, whose nodes stay where they are; element types and shapes of `graph`'s
+     * values are set as far as they are known. grad_out[i]: the value with the gradient of output
+     * i, -1 where nothing depends on it (of at least one something does). grad_in[i] is 0 where
+     * the gradient is wanted and -1 where not; the hook replaces the 0 by the value, or by -1 when
+     * none flows there. LAC_ERROR_UNSUPPORTED: not for this form, the reason in err. */
     lac_status (*gradient)(lac_graph *graph, const lac_node *node, const int *grad_out,
                            int *grad_in, lac_error *err);
 } lac_op;

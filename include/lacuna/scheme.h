@@ -4,7 +4,8 @@
  * integer grid, name the format each is to be stored in, and ask for integer activations. When all
  * schemes of a composition ("magnitude:n=2,m=4+int8", left to right) have run, the weights are
  * written back into the graph: packed, with QuantizeLinear / DequantizeLinear where integers are.
- * One-shot schemes have only `finish`; trained ones will use `prepare` and `step`. */
+ * One-shot schemes have only `finish`; trained ones will use `prepare` and `step`; a scheme without
+ * hooks changes nothing. */
 #ifndef LACUNA_SCHEME_H
 #define LACUNA_SCHEME_H
 
@@ -44,7 +45,9 @@ typedef struct lac_weight {
     /* For the report. */
     int64_t bytes_before, bytes_after, nonzeros;
     double error;     /* |W' - W| / |W|, Frobenius norm */
-    char expect[160]; /* what it brings: smaller, faster, neither, and why */
+    char gain[24];    /* "1.95x smaller", "same size", "unchanged" */
+    char expect[160]; /* faster or not, and why; of an unchanged weight: why */
+    char remark[160]; /* why it is not stored in the format that a scheme chose, or "" */
 } lac_weight;
 
 typedef struct lac_compression {
@@ -66,6 +69,9 @@ typedef struct lac_scheme {
     lac_status (*prepare)(lac_compression *compression, const lac_params *params, lac_error *err);
     lac_status (*step)(lac_compression *compression, const lac_params *params, lac_error *err);
     lac_status (*finish)(lac_compression *compression, const lac_params *params, lac_error *err);
+    /* "nm:n:m": users may also type nm:2:4 for this row with n=2,m=4: another name, then the
+     * parameters given by position. NULL: none. Rows' own names go first. */
+    const char *alias;
 } lac_scheme;
 
 LAC_API extern lac_table lac_schemes;
@@ -79,8 +85,12 @@ typedef struct lac_composition {
     lac_params params[LAC_MAX_SCHEMES];
 } lac_composition;
 
-/* "magnitude:n=2,m=4+int8", "nm:2:4+int8" (alias of the first part), "dense" (nothing). */
+/* "magnitude:n=2,m=4+int8", "nm:2:4+int8" (the same by the row's alias), "dense". */
 LAC_API lac_status lac_scheme_parse(const char *text, lac_composition *composition, lac_error *err);
+/* Whether the composition changes nothing: no part of it has a hook. */
+LAC_API bool lac_scheme_is_identity(const lac_composition *composition);
+/* "nm:N:M" of a row with an alias, as messages and lists show it; "" without. Returns text. */
+LAC_API const char *lac_scheme_alias_text(const lac_scheme *scheme, char *text, size_t size);
 /* Whether any part of the composition uses calibration data. */
 LAC_API bool lac_scheme_calibrates(const lac_composition *composition);
 /* Runs the composition on a copy of `graph`. Fill calibration and progress of *compression before

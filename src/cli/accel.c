@@ -1,6 +1,5 @@
 /* lacuna accel: what an accelerator's row claims, and where each figure is from. */
 #include "cli/command.h"
-#include "io/arch.h"
 #include "report/json.h"
 
 #include <lacuna/accel.h>
@@ -188,20 +187,9 @@ static lac_status list(const cli_arguments *arguments, lac_error *err)
 
 static lac_status show(const cli_arguments *arguments, lac_error *err)
 {
-    const char *name = arguments->positional[1], *item;
-    const lac_accel *accel = (const lac_accel *)lac_table_find(&lac_accels, name);
-    if (!accel)
-        return lac_fail(err, LAC_ERROR_INPUT, "unknown accelerator '%s': see 'lacuna accel list'",
-                        name);
+    const lac_accel *accel;
     lac_params params;
-    lac_params_init(&params, accel->params);
-    if (option_value(arguments, "arch", 0))
-        LAC_TRY(lac_arch_load(&params, option_value(arguments, "arch", 0), err));
-    for (int i = 0; (item = option_value(arguments, "set", i)); i++) {
-        lac_status status = lac_params_parse(&params, item, err);
-        if (status != LAC_OK)
-            return lac_fail_in(err, status, "%s", name);
-    }
+    LAC_TRY(read_accel(arguments, arguments->positional[1], &accel, &params, err));
     return arguments->json ? show_json(accel, &params, err) : show_text(accel, &params, err);
 }
 

@@ -2,7 +2,7 @@
 #include "study/bench.h"
 #include "cli/command.h"
 #include "core/memory.h"
-#include "report/table.h"
+#include "report/json.h"
 #include "study/sample.h"
 
 #include <math.h>
@@ -19,9 +19,9 @@ static lac_status print_bench_json(const lac_bench *bench, const char *source, l
     for (int i = 0; i < bench->n; i++) {
         const lac_bench_layer *l = &bench->layer[i];
         json_t *row =
-            json_pack("{s:s, s:s, s:s, s:s, s:f, s:I, s:I}", "layer", l->name, "kernel", l->kernel,
-                      "isa", l->isa, "format", l->format, "ms", l->ms, "stored_bytes",
-                      (json_int_t)l->stored_bytes, "macs", (json_int_t)l->macs);
+            json_pack("{s:o, s:s, s:s, s:s, s:f, s:I, s:I}", "layer", lac_json_text(l->name),
+                      "kernel", l->kernel, "isa", l->isa, "format", l->format, "ms", l->ms,
+                      "stored_bytes", (json_int_t)l->stored_bytes, "macs", (json_int_t)l->macs);
         if (!isnan(l->ms_dense)) {
             json_object_set_new(row, "ms_dense", json_real(l->ms_dense));
             if (l->ms > 0)
@@ -30,13 +30,13 @@ static lac_status print_bench_json(const lac_bench *bench, const char *source, l
         if (l->stored_bytes > 0 && !isnan(gbps(l)))
             json_object_set_new(row, "gbps", json_real(gbps(l)));
         if (l->why[0])
-            json_object_set_new(row, "why", json_string(l->why));
+            json_object_set_new(row, "why", lac_json_text(l->why));
         json_array_append_new(layers, row);
     }
     return print_json("lacuna.bench/1",
-                      json_pack("{s:o, s:{s:f, s:f}, s:i, s:i, s:s}", "layers", layers, "total",
+                      json_pack("{s:o, s:{s:f, s:f}, s:i, s:i, s:o}", "layers", layers, "total",
                                 "ms", bench->ms, "ms_dense", bench->ms_dense, "runs", bench->runs,
-                                "threads", lac_threads(), "input", source),
+                                "threads", lac_threads(), "input", lac_json_text(source)),
                       err);
 }
 
@@ -73,7 +73,7 @@ static lac_status print_bench(const lac_bench *bench, const char *source, bool a
         if (status == LAC_OK)
             status = lac_report_text(report, "kernel", l->kernel, err);
         if (status == LAC_OK && l->why[0])
-            status = lac_report_remark(report, "kernel", l->why, err);
+            status = lac_report_footnote(report, "kernel", l->why, err);
         if (status == LAC_OK)
             status = lac_report_text(report, "format", l->format, err);
         if (status == LAC_OK)
@@ -108,15 +108,19 @@ static lac_status bench_model(const cli_arguments *arguments, const lac_model *m
                               lac_error *err)
 {
     lac_tensor *in;
+    lac_dataset *dataset;
     lac_graph *dense;
     lac_bench bench;
     char source[300];
     int64_t runs, item;
     LAC_TRY(option_int(arguments, "runs", 20, 1, 100000, &runs, err));
     LAC_TRY(option_int(arguments, "item", 0, 0, INT64_MAX, &item, err));
-    LAC_TRY(lac_sample_inputs(model, item, option_value(arguments, "sizes", 0), &in, source,
-                              sizeof source, err));
-    lac_status status = lac_dense_copy(&dense, model->graph, err);
+    LAC_TRY(lac_sample_dataset(model, &dataset, err));
+    lac_status status = lac_sample_inputs(model, dataset, item, option_value(arguments, "sizes", 0),
+                                          &in, source, sizeof source, err);
+    lac_dataset_close(dataset);
+    LAC_TRY(status);
+    status = lac_dense_copy(&dense, model->graph, err);
     if (status == LAC_OK) {
         status =
             lac_bench_run(&bench, model->graph, dense, in, (int)runs, show_progress, NULL, err);

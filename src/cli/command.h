@@ -5,7 +5,7 @@
 #include "core/text.h"
 
 #include <jansson.h>
-#include <lacuna/core.h>
+#include <lacuna/accel.h>
 
 typedef struct cli_option {
     const char *name;  /* "scheme": typed --scheme */
@@ -48,6 +48,10 @@ bool option_given(const cli_arguments *arguments, const char *name);
 /* Integer value of --name within [min, max], or `initial`. */
 lac_status option_int(const cli_arguments *arguments, const char *name, int64_t initial,
                       int64_t min, int64_t max, int64_t *value, lac_error *err);
+
+/* The accelerator `name` and its parameters after --arch and --set. */
+lac_status read_accel(const cli_arguments *arguments, const char *name, const lac_accel **accel,
+                      lac_params *params, lac_error *err);
 
 /* ---- output: one place that knows stdout
  * --------------------------------------------------------- */

@@ -19,11 +19,16 @@ static const char *const default_schemes[] = {"dense", "int8", "nm:2:4+int8", "n
 /* ---- the matrix as a report
  * ---------------------------------------------------------------------------- */
 
+/* `all`: of several networks, whose rows say which and what their accuracy is. */
 static lac_status columns(lac_report *report, const lac_comparison *comparison,
-                          const lac_compare_options *options, lac_error *err)
+                          const lac_compare_options *options, bool all, lac_error *err)
 {
     char key[96], heading[96];
     const char *metric = comparison->row[0].metric;
+    if (all) {
+        LAC_TRY(lac_report_column(report, "model", "model", "", LAC_LABEL_NONE, err));
+        LAC_TRY(lac_report_column(report, "metric", "metric", "", LAC_LABEL_NONE, err));
+    }
     LAC_TRY(lac_report_column(report, "scheme", "scheme", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "accuracy", metric[0] ? metric : "accuracy",
                               strcmp(metric, "spearman") == 0 ? "" : "%", LAC_LABEL_MEASURED, err));
@@ -71,14 +76,17 @@ static lac_status target_cells(lac_report *report, const lac_compare_row *row,
     return LAC_OK;
 }
 
-static lac_status fill(lac_report *report, const lac_comparison *comparison,
-                       const lac_compare_options *options, lac_error *err)
+static lac_status rows(lac_report *report, const lac_comparison *comparison,
+                       const lac_compare_options *options, bool all, lac_error *err)
 {
-    LAC_TRY(columns(report, comparison, options, err));
     for (int r = 0; r < comparison->n_rows; r++) {
         const lac_compare_row *row = &comparison->row[r];
         double percent = strcmp(row->metric, "spearman") == 0 ? 1 : 100;
         LAC_TRY(lac_report_row(report, err));
+        if (all) {
+            LAC_TRY(lac_report_text(report, "model", comparison->model, err));
+            LAC_TRY(lac_report_text(report, "metric", row->metric, err));
+        }
         LAC_TRY(lac_report_text(report, "scheme", row->scheme, err));
         LAC_TRY(lac_report_number(report, "accuracy", percent * row->accuracy, 2, err));
         LAC_TRY(lac_report_integer(report, "file_bytes", row->file_bytes, err));
@@ -112,15 +120,16 @@ static lac_status notes(lac_report *report, const lac_comparison *comparison,
     }
     if (options->agree > 0) {
         snprintf(text, sizeof text,
-                 "agrees: equal decisions of %lld items when the accelerator computes its layers",
-                 (long long)options->agree);
+                 "agrees: equal decisions of %lld items%s when the accelerator computes its layers",
+                 (long long)options->agree,
+                 first->items < options->agree ? ", or as many as there are," : "");
         LAC_TRY(lac_report_note(report, text, err));
     }
     snprintf(
         text, sizeof text,
         "CPU: medians of %d runs of batch 1, each row in turns with the dense float32 network: "
         "compare rows by the ratio; cycles and energy of one sample (45 nm tables), of the "
-        "layers that are not host (charts leave such sums out)",
+        "layers that are not host (hatched bars in the charts)",
         options->runs);
     return lac_report_note(report, text, err);
 }
@@ -131,7 +140,8 @@ static lac_status make_report(const lac_comparison *comparison, const lac_compar
     *report = lac_report_make(comparison->model, err);
     if (!*report)
         return LAC_ERROR_MEMORY;
-    LAC_TRY(fill(*report, comparison, options, err));
+    LAC_TRY(columns(*report, comparison, options, false, err));
+    LAC_TRY(rows(*report, comparison, options, false, err));
     return notes(*report, comparison, options, err);
 }
 
@@ -167,7 +177,7 @@ static lac_status read_options(const cli_arguments *arguments, lac_compare_optio
     }
     for (int i = 0; (item = option_value(arguments, "set", i)); i++)
         LAC_TRY(lac_targets_set(o->targets, o->n_targets, item, err));
-    LAC_TRY(option_int(arguments, "images", 0, 0, INT64_MAX, &o->images, err));
+    LAC_TRY(option_int(arguments, "images", 0, 1, INT64_MAX, &o->images, err));
     LAC_TRY(option_int(arguments, "agree", arguments->n ? 0 : 64, 0, INT64_MAX, &o->agree, err));
     LAC_TRY(option_int(arguments, "runs", 15, 1, 100000, &runs, err));
     o->runs = (int)runs;
@@ -182,6 +192,32 @@ typedef struct results {
     lac_report *report[MODELS];
 } results;
 
+/* Several models of one file name (a/model.onnx, b/model.onnx) are told apart by the folder they
+ * are in, or, where that is not enough, by the whole path. */
+static void title(const cli_arguments *arguments, int index, char *name, size_t size)
+{
+    const char *path = arguments->positional[index], *begin[3];
+    begin[0] = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+    begin[1] = begin[0];
+    while (begin[1] > path && (begin[1] == begin[0] || begin[1][-1] != '/'))
+        begin[1]--;
+    begin[2] = path;
+    for (int level = 0; level < 3; level++) {
+        size_t length = strlen(begin[level]);
+        bool unique = true;
+        for (int i = 0; i < arguments->n; i++) {
+            const char *other = arguments->positional[i];
+            size_t all = strlen(other);
+            if (i != index && all >= length && strcmp(other + all - length, begin[level]) == 0 &&
+                (all == length || other[all - length - 1] == '/' || level == 2))
+                unique = false;
+        }
+        snprintf(name, size, "%s", begin[level]);
+        if (unique)
+            return;
+    }
+}
+
 static lac_status compare_all(const cli_arguments *arguments, lac_compare_options *o, results *r,
                               lac_error *err)
 {
@@ -192,6 +228,8 @@ static lac_status compare_all(const cli_arguments *arguments, lac_compare_option
         if (!name)
             break;
         LAC_TRY(lac_model_open(&model, name, option_value(arguments, "meta", 0), err));
+        if (arguments->n)
+            title(arguments, i, model.name, sizeof model.name);
         lac_status status = lac_compare(&r->comparison[i], &model, o, err);
         lac_model_close(&model);
         if (status != LAC_OK)
@@ -210,7 +248,7 @@ static lac_status print_results(const cli_arguments *arguments, const results *r
         computed += r->comparison[i].cells_computed;
         kept += r->comparison[i].cells_kept;
         json_t *one = lac_report_to_json(r->report[i]);
-        json_object_set_new(one, "model", json_string(r->comparison[i].model));
+        json_object_set_new(one, "model", lac_json_text(r->comparison[i].model));
         json_array_append_new(models, one);
     }
     if (arguments->json)
@@ -238,7 +276,9 @@ static void target_bars(lac_text *page, const lac_comparison *c, const lac_compa
                         const char *title, const char *unit, bool energy)
 {
     const char *groups[LAC_COMPARE_SCHEMES], *series[LAC_COMPARE_TARGETS];
+    const char *partial[LAC_COMPARE_SCHEMES * LAC_COMPARE_TARGETS];
     double values[LAC_COMPARE_SCHEMES * LAC_COMPARE_TARGETS];
+    char notes[LAC_COMPARE_SCHEMES * LAC_COMPARE_TARGETS][48];
     int n = 0;
     for (int t = 0; t < o->n_targets; t++)
         series[t] = o->targets[t].accel->row.name;
@@ -246,11 +286,15 @@ static void target_bars(lac_text *page, const lac_comparison *c, const lac_compa
         if (strcmp(c->row[r].scheme, "dense") == 0)
             continue; /* float32 has no bars here */
         groups[n] = c->row[r].scheme;
-        for (int t = 0; t < o->n_targets; t++)
-            values[n * o->n_targets + t] = /* a sum over part of the layers would look like a win */
-                !c->row[r].target[t].simulated || c->row[r].target[t].hosts > 0 ? NAN
-                : energy ? c->row[r].target[t].uj
-                         : (double)c->row[r].target[t].cycles;
+        for (int t = 0; t < o->n_targets; t++) {
+            int at = n * o->n_targets + t, hosts = c->row[r].target[t].hosts;
+            values[at] = !c->row[r].target[t].simulated ? NAN
+                         : energy                       ? c->row[r].target[t].uj
+                                                        : (double)c->row[r].target[t].cycles;
+            snprintf(notes[at], sizeof notes[at], "host %d of %d layers", hosts,
+                     c->row[r].target[t].layers);
+            partial[at] = hosts > 0 ? notes[at] : NULL;
+        }
         n++;
     }
     if (n == 0 || o->n_targets == 0)
@@ -263,6 +307,7 @@ static void target_bars(lac_text *page, const lac_comparison *c, const lac_compa
                                                .groups = groups,
                                                .series = series,
                                                .values = values,
+                                               .partial = partial,
                                                .decimals = energy ? 1 : 0,
                                                .scale = LAC_CHART_AUTO});
 }
@@ -299,10 +344,41 @@ static void measured_charts(lac_text *page, const lac_comparison *c)
                                                .scale = LAC_CHART_LINEAR});
 }
 
-static lac_status write_page(const char *path, const results *r, const lac_compare_options *o,
-                             lac_error *err)
+/* One word of a command line; in quotes where a shell would read more into it. */
+static void add_word(lac_text *out, const char *word)
 {
-    lac_text page = {0}, footer = {0};
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "_-+:,./=@%";
+    if (word[0] && strspn(word, plain) == strlen(word)) {
+        lac_text_add(out, " %s", word);
+        return;
+    }
+    lac_text_add(out, " '");
+    for (; *word; word++)
+        if (*word == '\'')
+            lac_text_add(out, "'\\''");
+        else
+            lac_text_bytes(out, word, 1);
+    lac_text_add(out, "'");
+}
+
+/* What the user typed, so that the page says how to make it again. */
+static void add_command(lac_text *out, const cli_arguments *arguments)
+{
+    lac_text_add(out, "lacuna compare");
+    for (int i = 0; i < arguments->n; i++)
+        add_word(out, arguments->positional[i]);
+    for (int i = 0; i < arguments->n_values; i++) {
+        lac_text_add(out, " --%s", arguments->values[i].option->name);
+        if (arguments->values[i].value)
+            add_word(out, arguments->values[i].value);
+    }
+}
+
+static lac_status write_page(const char *path, const cli_arguments *arguments, const results *r,
+                             const lac_compare_options *o, lac_error *err)
+{
+    lac_text page = {0}, footer = {0}, command = {0};
     lac_page_begin(&page, "lacuna compare",
                    "Accuracy, bytes and time measured on this machine; cycles and energy simulated "
                    "on the same tensors.");
@@ -313,11 +389,55 @@ static lac_status write_page(const char *path, const results *r, const lac_compa
         target_bars(&page, &r->comparison[i], o, "Cycles of one sample", "cycles", false);
         target_bars(&page, &r->comparison[i], o, "Energy of one sample", "uJ", true);
     }
+    add_command(&command, arguments);
+    lac_page_section(&page, "The command");
+    lac_page_command(&page, command.data ? command.data : "");
+    page.failed |= command.failed;
+    lac_text_release(&command);
     lac_text_add(&footer, "lacuna %s", lac_version());
     lac_page_end(&page, footer.data ? footer.data : "");
     lac_status status = write_text(path, &page, err);
     lac_text_release(&page);
     lac_text_release(&footer);
+    return status;
+}
+
+/* ---- the same for other programs
+ * ------------------------------------------------------------------------- */
+
+/* One table: every row says its network. */
+static lac_status csv_of(const results *r, const lac_compare_options *o, lac_text *text,
+                         lac_error *err)
+{
+    lac_report *all = lac_report_make("", err);
+    lac_status status = all ? columns(all, &r->comparison[0], o, true, err) : LAC_ERROR_MEMORY;
+    for (int i = 0; status == LAC_OK && i < r->n; i++)
+        status = rows(all, &r->comparison[i], o, true, err);
+    if (status == LAC_OK)
+        lac_report_csv(all, text);
+    lac_report_free(all);
+    return status;
+}
+
+static lac_status write_tables(const cli_arguments *arguments, const results *r,
+                               const lac_compare_options *o, lac_error *err)
+{
+    const char *csv = option_value(arguments, "csv", 0);
+    const char *markdown = option_value(arguments, "markdown", 0);
+    lac_text text = {0};
+    lac_status status = csv ? csv_of(r, o, &text, err) : LAC_OK;
+    if (csv && status == LAC_OK)
+        status = write_text(csv, &text, err);
+    lac_text_release(&text);
+    for (int i = 0; markdown && i < r->n; i++) {
+        lac_text_add(&text, "%s## ", i ? "\n" : "");
+        lac_text_utf8(&text, r->comparison[i].model);
+        lac_text_add(&text, "\n\n");
+        lac_report_markdown(r->report[i], &text);
+    }
+    if (markdown && status == LAC_OK)
+        status = write_text(markdown, &text, err);
+    lac_text_release(&text);
     return status;
 }
 
@@ -339,7 +459,9 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
     }
     end_progress();
     if (status == LAC_OK)
-        status = write_page(page, r, o, err);
+        status = write_page(page, arguments, r, o, err);
+    if (status == LAC_OK)
+        status = write_tables(arguments, r, o, err);
     if (status == LAC_OK)
         status = print_results(arguments, r, err);
     if (status == LAC_OK && !arguments->json) {
@@ -366,6 +488,8 @@ static const cli_option options[] = {
      "decisions compared when each accelerator computes (default 64 built in, else 0)"},
     {"runs", 0, "N", "timed runs per scheme (default 15)"},
     {"report", 'o', "FILE", "the page to write (default report.html)"},
+    {"csv", 0, "FILE", "write the figures of all networks as one CSV table too"},
+    {"markdown", 0, "FILE", "write the tables as Markdown too"},
     {"cells", 0, "DIR", "where finished cells are kept (default REPORT.cells)"},
     {"fresh", 0, NULL, "compute every cell anew"},
     {"meta", 'm', "FILE", "take tasks from this meta.json"},

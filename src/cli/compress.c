@@ -1,6 +1,7 @@
 /* lacuna compress: schemes on a network, a smaller ONNX file out. */
 #include "cli/command.h"
 #include "core/memory.h"
+#include "io/onnx.h"
 #include "report/json.h"
 #include "study/export.h"
 #include "study/sample.h"
@@ -11,50 +12,99 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static lac_status weight_report(const lac_compression *compression, const char *title,
+/* What is said of a weight beside its gain. */
+static void reason_of(const lac_weight *w, char *text, size_t size)
+{
+    const char *kept = w->changed ? w->keep : ""; /* else expect says it */
+    snprintf(text, size, "%s%s%s%s%s", kept, kept[0] ? "; " : "", w->remark,
+             w->remark[0] ? "; " : "", w->expect);
+}
+
+static void format_of(const lac_weight *w, char *text, size_t size)
+{
+    char params[96] = "";
+    if (w->format && w->format->params)
+        lac_params_print(&w->params, params, sizeof params);
+    snprintf(text, size, "%s%s%s%s", w->format ? w->format->row.name : "dense",
+             params[0] ? ":" : "", params, w->scale ? " int8" : "");
+}
+
+static lac_status columns(lac_report *report, bool json, lac_error *err)
+{
+    LAC_TRY(lac_report_column(report, "layer", "layer", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "format", "format", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "bytes_before", "before", "bytes", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "bytes_after", "after", "bytes", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "sparsity", "zeros", "%", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "error", "error", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "gain", "expect", "", LAC_LABEL_NONE, err));
+    return json ? lac_report_column(report, "expect", "", "", LAC_LABEL_NONE, err)
+                : lac_report_column(report, "note", "note", "", LAC_LABEL_NONE, err);
+}
+
+/* The reason as the number of a note under the table: few reasons serve many layers. */
+static lac_status numbered(lac_report *report, const lac_compression *compression, int index,
+                           lac_error *err)
+{
+    char reason[400], note[420];
+    int number = 0;
+    reason_of(&compression->weights[index], reason, sizeof reason);
+    const char *there;
+    do {
+        there = lac_report_note_at(report, number++);
+        snprintf(note, sizeof note, "%d: %s", number, reason);
+    } while (there && strcmp(there, note) != 0);
+    if (!there)
+        LAC_TRY(lac_report_note(report, note, err));
+    return lac_report_integer(report, "note", number, err);
+}
+
+static lac_status weight_row(lac_report *report, const lac_compression *compression, int index,
+                             bool json, lac_error *err)
+{
+    const lac_weight *w = &compression->weights[index];
+    char text[480], reason[400];
+    LAC_TRY(lac_report_row(report, err));
+    LAC_TRY(lac_report_text(report, "layer", w->name, err));
+    format_of(w, text, sizeof text);
+    LAC_TRY(lac_report_text(report, "format", text, err));
+    LAC_TRY(lac_report_integer(report, "bytes_before", w->bytes_before, err));
+    LAC_TRY(lac_report_integer(report, "bytes_after", w->bytes_after, err));
+    LAC_TRY(lac_report_number(
+        report, "sparsity", 100 - 100 * (double)w->nonzeros / (double)(w->rows * w->cols), 1, err));
+    LAC_TRY(lac_report_number(report, "error", w->error, 4, err));
+    LAC_TRY(lac_report_text(report, "gain", w->gain, err));
+    if (!json)
+        return numbered(report, compression, index, err);
+    reason_of(w, reason, sizeof reason);
+    snprintf(text, sizeof text, "%s%s%s", w->gain, w->changed ? "; " : ": ", reason);
+    return lac_report_text(report, "expect", text, err);
+}
+
+static lac_status weight_report(const lac_compression *compression, const char *title, bool json,
                                 lac_report **result, lac_error *err)
 {
     lac_report *report = lac_report_make(title, err);
-    lac_status status = report ? LAC_OK : LAC_ERROR_MEMORY;
-    if (status == LAC_OK)
-        status = lac_report_column(report, "layer", "layer", "", LAC_LABEL_NONE, err);
-    if (status == LAC_OK)
-        status = lac_report_column(report, "format", "format", "", LAC_LABEL_NONE, err);
-    if (status == LAC_OK)
-        status = lac_report_column(report, "bytes_before", "before", "bytes", LAC_LABEL_NONE, err);
-    if (status == LAC_OK)
-        status = lac_report_column(report, "bytes_after", "after", "bytes", LAC_LABEL_NONE, err);
-    if (status == LAC_OK)
-        status = lac_report_column(report, "sparsity", "zeros", "%", LAC_LABEL_NONE, err);
-    if (status == LAC_OK)
-        status = lac_report_column(report, "error", "error", "", LAC_LABEL_NONE, err);
-    if (status == LAC_OK)
-        status = lac_report_column(report, "expect", "expect", "", LAC_LABEL_NONE, err);
-    for (int i = 0; status == LAC_OK && i < compression->n_weights; i++) {
-        const lac_weight *w = &compression->weights[i];
-        char format[128], params[96] = "";
-        if (w->format && w->format->params)
-            lac_params_print(&w->params, params, sizeof params);
-        snprintf(format, sizeof format, "%s%s%s%s", w->format ? w->format->row.name : "dense",
-                 params[0] ? ":" : "", params, w->scale ? " int8" : "");
-        double zeros = 100 - 100 * (double)w->nonzeros / (double)(w->rows * w->cols);
-        status = lac_report_row(report, err);
-        if (status == LAC_OK)
-            status = lac_report_text(report, "layer", w->name, err);
-        if (status == LAC_OK)
-            status = lac_report_text(report, "format", format, err);
-        if (status == LAC_OK)
-            status = lac_report_integer(report, "bytes_before", w->bytes_before, err);
-        if (status == LAC_OK)
-            status = lac_report_integer(report, "bytes_after", w->bytes_after, err);
-        if (status == LAC_OK)
-            status = lac_report_number(report, "sparsity", zeros, 1, err);
-        if (status == LAC_OK)
-            status = lac_report_number(report, "error", w->error, 4, err);
-        if (status == LAC_OK)
-            status = lac_report_text(report, "expect", w->expect, err);
-    }
+    lac_status status = report ? columns(report, json, err) : LAC_ERROR_MEMORY;
+    for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
+        status = weight_row(report, compression, i, json, err);
     *result = report;
+    return status;
+}
+
+/* The input stays as it is: its weights are mapped, and it may be somebody's only copy. */
+static lac_status check_output(const char *model, const char *output, const char *suffix,
+                               lac_error *err)
+{
+    bool is_part;
+    lac_text path = {0};
+    lac_text_add(&path, "%s%s", output, suffix);
+    lac_status status = path.failed ? lac_fail(err, LAC_ERROR_MEMORY, "out of memory")
+                                    : lac_onnx_is_part(&is_part, model, path.data, err);
+    if (status == LAC_OK && is_part)
+        status = lac_fail(err, LAC_ERROR_INPUT,
+                          "--output %s would overwrite the input: give another file", path.data);
+    lac_text_release(&path);
     return status;
 }
 
@@ -71,7 +121,7 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
     const char *folder = option_value(arguments, "dcz", 0);
     if (folder)
         LAC_TRY(lac_export_dcz(compression, folder, &dcz_files, &dcz_bytes, err));
-    LAC_TRY(lac_tasks_keep(compression->graph, model->tasks, err));
+    LAC_TRY(lac_tasks_keep_for(compression->graph, model->tasks, path, err));
     LAC_TRY(lac_onnx_save(compression->graph, path, (size_t)external, err));
     int64_t bytes = stat(path, &status_of) == 0 ? (int64_t)status_of.st_size : 0;
     if (external > 0) { /* FILE.data beside it */
@@ -82,7 +132,8 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
         lac_text_release(&data);
     }
     lac_report *report = NULL;
-    lac_status status = weight_report(compression, arguments->json ? path : "", &report, err);
+    lac_status status =
+        weight_report(compression, arguments->json ? path : "", arguments->json, &report, err);
     char note[600];
     snprintf(note, sizeof note, "%s: %lld bytes, %s was %lld: %.2fx %s%s%s", path, (long long)bytes,
              model->name, (long long)model->file_bytes,
@@ -118,13 +169,17 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
 static lac_status compress(const cli_arguments *arguments, const lac_model *model, lac_error *err)
 {
     const char *scheme = option_value(arguments, "scheme", 0);
+    const char *output = option_value(arguments, "output", 0);
     lac_composition composition;
     lac_dataset *dataset = NULL;
     lac_calibration calibration;
     int64_t left_out;
-    if (!scheme || !option_value(arguments, "output", 0))
+    if (!scheme || !output)
         return lac_fail(err, LAC_ERROR_INPUT, "want --scheme TEXT and --output FILE");
     LAC_TRY(lac_scheme_parse(scheme, &composition, err));
+    LAC_TRY(check_output(arguments->positional[0], output, "", err));
+    if (option_given(arguments, "external"))
+        LAC_TRY(check_output(arguments->positional[0], output, ".data", err));
     lac_compression compression = {.progress = show_progress};
     lac_status status = LAC_OK;
     if (lac_scheme_calibrates(&composition))

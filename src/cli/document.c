@@ -75,7 +75,8 @@ static void roff_options(const cli_option *options, lac_text *out)
 void document_man(lac_text *out)
 {
     lac_text_add(out,
-                 ".TH LACUNA 1 \"\" \"lacuna %s\" \"User Commands\"\n.SH NAME\nlacuna \\- makes "
+                 ".TH LACUNA 1 \"" LACUNA_RELEASE_DATE
+                 "\" \"lacuna %s\" \"User Commands\"\n.SH NAME\nlacuna \\- makes "
                  "the zeros and the low bits of a neural network pay\n.SH SYNOPSIS\n.B lacuna\n"
                  ".I COMMAND\n[ARGUMENTS] [OPTIONS]\n.SH DESCRIPTION\n",
                  lac_version());
@@ -98,6 +99,9 @@ void document_man(lac_text *out)
     roff_options(common_options, out);
     lac_text_add(out, ".SH ENVIRONMENT\n.TP\n.B LACUNA_ISA\n");
     roff(out, "ref, avx2, avx512 or native (default): which kernels may run. ref is portable C.\n");
+    lac_text_add(out, ".TP\n.B LACUNA_DATA\n");
+    roff(out,
+         "where data sets are, when a model's own metadata names a folder that is not there.\n");
     lac_text_add(out, ".TP\n.B OMP_NUM_THREADS\nthreads, unless \\-\\-threads is given.\n");
 }
 

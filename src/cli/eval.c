@@ -5,7 +5,34 @@
 #include "study/model.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+/* A fraction; people read per cent, except of a correlation. NAN is "-". */
+static lac_status fraction(lac_report *report, const char *key, double value, bool percent,
+                           lac_error *err)
+{
+    char text[32];
+    LAC_TRY(lac_report_number(report, key, value, 4, err));
+    if (!percent || isnan(value))
+        return LAC_OK;
+    snprintf(text, sizeof text, "%.2f %%", 100 * value);
+    return lac_report_text(report, key, text, err);
+}
+
+static lac_status score_row(lac_report *report, const lac_dataset *dataset, const lac_score *score,
+                            lac_error *err)
+{
+    bool percent = strcmp(score->metric, "spearman") != 0;
+    LAC_TRY(lac_report_row(report, err));
+    LAC_TRY(lac_report_text(report, "set", lac_dataset_name(dataset), err));
+    LAC_TRY(lac_report_text(report, "metric", score->metric, err));
+    LAC_TRY(fraction(report, "value", score->value, percent, err));
+    LAC_TRY(fraction(report, "stated", lac_dataset_stated(dataset), percent, err));
+    LAC_TRY(fraction(report, "top5", score->top5, true, err));
+    LAC_TRY(lac_report_integer(report, "n", score->n, err));
+    return lac_report_number(report, "ms", 1e3 * score->seconds / (double)score->n, 3, err);
+}
 
 static lac_status eval_task(const cli_arguments *arguments, const lac_model *model,
                             const json_t *task, lac_session *session, lac_report *report,
@@ -14,27 +41,13 @@ static lac_status eval_task(const cli_arguments *arguments, const lac_model *mod
     lac_dataset *dataset;
     lac_score score;
     int64_t limit, first;
-    LAC_TRY(option_int(arguments, "limit", 0, 0, INT64_MAX, &limit, err));
+    LAC_TRY(option_int(arguments, "limit", 0, 1, INT64_MAX, &limit, err));
     LAC_TRY(option_int(arguments, "skip", 0, 0, INT64_MAX, &first, err));
     LAC_TRY(lac_dataset_open(&dataset, task, model->graph, err));
     lac_status status =
         lac_evaluate(session, dataset, first, limit, show_progress, NULL, &score, err);
     if (status == LAC_OK) {
-        status = lac_report_row(report, err);
-        if (status == LAC_OK)
-            status = lac_report_text(report, "set", lac_dataset_name(dataset), err);
-        if (status == LAC_OK)
-            status = lac_report_text(report, "metric", score.metric, err);
-        if (status == LAC_OK)
-            status = lac_report_number(report, "value", score.value, 4, err);
-        if (status == LAC_OK)
-            status = lac_report_number(report, "top5", score.top5, 4, err);
-        if (status == LAC_OK)
-            status = lac_report_integer(report, "n", score.n, err);
-        if (status == LAC_OK)
-            status = lac_report_number(report, "stated", lac_dataset_stated(dataset), 4, err);
-        if (status == LAC_OK)
-            status = lac_report_number(report, "ms", 1e3 * score.seconds / (double)score.n, 3, err);
+        status = score_row(report, dataset, &score, err);
         lac_score_release(&score);
     }
     lac_dataset_close(dataset);
@@ -46,9 +59,9 @@ static lac_status columns(lac_report *report, lac_error *err)
     LAC_TRY(lac_report_column(report, "set", "data set", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "metric", "metric", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "value", "value", "", LAC_LABEL_MEASURED, err));
+    LAC_TRY(lac_report_column(report, "stated", "stated", "", LAC_LABEL_STATED, err));
     LAC_TRY(lac_report_column(report, "top5", "top-5", "", LAC_LABEL_MEASURED, err));
     LAC_TRY(lac_report_column(report, "n", "items", "", LAC_LABEL_NONE, err));
-    LAC_TRY(lac_report_column(report, "stated", "stated", "", LAC_LABEL_PUBLISHED, err));
     return lac_report_column(report, "ms", "per item", "ms", LAC_LABEL_MEASURED, err);
 }
 
@@ -111,7 +124,7 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
 
 static const cli_option options[] = {
     {"meta", 'm', "FILE", "take tasks and preprocessing from this meta.json"},
-    {"limit", 'n', "N", "score at most N items"},
+    {"limit", 'n', "N", "score at most N items, N >= 1 (default: all)"},
     {"skip", 0, "N", "leave out the first N items"},
     {0}};
 
@@ -123,7 +136,9 @@ const cli_command command_eval = {
         "  lacuna eval glyph_vit                the built-in transformer on its glyphs\n"
         "  lacuna eval model.onnx --json\n\n"
         "Tasks and preprocessing come from the model's metadata, else from a meta.json beside\n"
-        "it; compress keeps them in the file it writes.",
+        "it; compress keeps them in the file it writes. stated: what whoever made the model says "
+        "of\n"
+        "it, from the same place. Figures are fractions in JSON.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,

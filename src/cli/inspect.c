@@ -138,19 +138,36 @@ static lac_status columns(lac_report *report, lac_error *err)
     return LAC_OK;
 }
 
-static lac_status bytes_cells(lac_report *report, const int64_t *bytes, lac_error *err)
+/* Cells of a format's column are texts ("~1,234"), so they are aligned here. */
+static int bytes_width(const lac_inspected *inspected, int format)
 {
-    for (int i = 0; i < format_count(); i++) {
-        char key[80];
-        snprintf(key, sizeof key, "in %s", format_name(i));
-        LAC_TRY(bytes[i] < 0 ? lac_report_text(report, key, "-", err)
-                             : lac_report_integer(report, key, bytes[i], err));
+    char text[64];
+    int64_t sum = 0;
+    for (int i = 0; i < inspected->n; i++) {
+        int64_t bytes = inspected->weight[i].in[format].bytes;
+        sum += bytes > 0 ? bytes : 0;
     }
-    return LAC_OK;
+    lac_group_digits(sum, text, sizeof text);
+    int heading = (int)(strlen(format_name(format)) + strlen(" [bytes]"));
+    int width = (int)strlen(text) + 1; /* "~" */
+    return width > heading ? width : heading;
 }
 
-static lac_status weight_row(lac_report *report, const lac_inspected_weight *w, lac_error *err)
+static lac_status bytes_cell(lac_report *report, const lac_inspected *inspected, int format,
+                             const lac_inspected_bytes *in, lac_error *err)
 {
+    char key[80], digits[40], text[64], cell[160];
+    snprintf(key, sizeof key, "in %s", format_name(format));
+    snprintf(text, sizeof text, "%s%s", in->bytes < 0 || in->fits ? "" : "~",
+             in->bytes < 0 ? "-" : lac_group_digits(in->bytes, digits, sizeof digits));
+    snprintf(cell, sizeof cell, "%*s", bytes_width(inspected, format), text);
+    return lac_report_text(report, key, cell, err);
+}
+
+static lac_status weight_row(lac_report *report, const lac_inspected *inspected, int index,
+                             lac_error *err)
+{
+    const lac_inspected_weight *w = &inspected->weight[index];
     char text[64];
     LAC_TRY(lac_report_row(report, err));
     LAC_TRY(lac_report_text(report, "name", w->name, err));
@@ -164,39 +181,78 @@ static lac_status weight_row(lac_report *report, const lac_inspected_weight *w, 
     snprintf(text, sizeof text, "%s %s", w->format, lac_dtype_name(w->dtype));
     LAC_TRY(lac_report_text(report, "held", text, err));
     LAC_TRY(lac_report_integer(report, "stored", w->stored, err));
-    return bytes_cells(report, w->bytes, err);
+    for (int f = 0; f < format_count(); f++)
+        LAC_TRY(bytes_cell(report, inspected, f, &w->in[f], err));
+    return LAC_OK;
 }
 
-/* Sums; -1 for a format that cannot hold one of the weights. */
-static int64_t totals(const lac_inspected *inspected, int64_t *bytes)
+static int64_t total_stored(const lac_inspected *inspected)
 {
     int64_t stored = 0;
-    for (int f = 0; f < format_count(); f++)
-        bytes[f] = 0;
-    for (int i = 0; i < inspected->n; i++) {
+    for (int i = 0; i < inspected->n; i++)
         stored += inspected->weight[i].stored;
-        for (int f = 0; f < format_count(); f++) {
-            int64_t each = inspected->weight[i].bytes[f];
-            bytes[f] = bytes[f] < 0 || each < 0 ? -1 : bytes[f] + each;
-        }
-    }
     return stored;
+}
+
+/* The sum in a format: over all weights, *counted of them in it and the others as they are stored;
+ * -1 when it can hold none. */
+static lac_inspected_bytes total_in(const lac_inspected *inspected, int format, int *counted)
+{
+    lac_inspected_bytes sum = {.fits = true};
+    *counted = 0;
+    for (int i = 0; i < inspected->n; i++) {
+        const lac_inspected_weight *w = &inspected->weight[i];
+        *counted += w->in[format].bytes >= 0;
+        sum.fits &= w->in[format].fits;
+        sum.bytes += w->in[format].bytes >= 0 ? w->in[format].bytes : w->stored;
+    }
+    sum.bytes = *counted || inspected->n == 0 ? sum.bytes : -1;
+    return sum;
+}
+
+/* One line for each thing said of the weights in `format`, with their number. */
+static lac_status format_notes(lac_report *report, const lac_inspected *inspected, int format,
+                               lac_error *err)
+{
+    for (int i = 0; i < inspected->n; i++) {
+        const lac_inspected_bytes *in = &inspected->weight[i].in[format];
+        char line[320];
+        int same = 0;
+        bool said = !in->note[0];
+        for (int k = 0; k < inspected->n; k++) {
+            bool equal = strcmp(inspected->weight[k].in[format].note, in->note) == 0;
+            said |= equal && k < i;
+            same += equal;
+        }
+        if (said)
+            continue;
+        snprintf(line, sizeof line, "%s %s: %s%s; %d of %d", in->bytes < 0 ? "-" : "~",
+                 format_name(format), in->bytes < 0 ? "" : "after ", in->note, same, inspected->n);
+        LAC_TRY(lac_report_note(report, line, err));
+    }
+    return LAC_OK;
 }
 
 static lac_status fill(lac_report *report, const lac_inspected *inspected, lac_error *err)
 {
-    int64_t bytes[LAC_INSPECT_FORMATS], stored = totals(inspected, bytes);
+    bool partial = false;
     LAC_TRY(columns(report, err));
     for (int i = 0; i < inspected->n; i++)
-        LAC_TRY(weight_row(report, &inspected->weight[i], err));
+        LAC_TRY(weight_row(report, inspected, i, err));
     LAC_TRY(lac_report_row(report, err));
     LAC_TRY(lac_report_text(report, "name", "total", err));
-    LAC_TRY(lac_report_integer(report, "stored", stored, err));
-    LAC_TRY(bytes_cells(report, bytes, err));
-    return lac_report_note(report,
-                           "-: the format cannot hold the weight exactly (no N:M pattern, too many "
-                           "distinct values, no integer grid)",
-                           err);
+    LAC_TRY(lac_report_integer(report, "stored", total_stored(inspected), err));
+    for (int f = 0; f < format_count(); f++) {
+        int counted;
+        lac_inspected_bytes sum = total_in(inspected, f, &counted);
+        partial |= counted > 0 && counted < inspected->n;
+        LAC_TRY(bytes_cell(report, inspected, f, &sum, err));
+    }
+    for (int f = 0; f < format_count(); f++)
+        LAC_TRY(format_notes(report, inspected, f, err));
+    return partial ? lac_report_note(
+                         report, "total: with the weights that a format cannot hold as stored", err)
+                   : LAC_OK;
 }
 
 static lac_status inspect_text(const lac_model *model, const lac_inspected *inspected,
@@ -256,13 +312,39 @@ static json_t *values_json(const lac_graph *graph, const int *values, int n)
     return list;
 }
 
-static json_t *bytes_json(const int64_t *bytes)
+static json_t *text_json(const char *text, bool given)
+{
+    return given ? json_string(text) : json_null();
+}
+
+static json_t *formats_json(const lac_inspected_weight *w)
 {
     json_t *object = json_object();
-    for (int i = 0; i < format_count(); i++)
-        json_object_set_new(object, format_name(i),
-                            bytes[i] < 0 ? json_null() : json_integer(bytes[i]));
+    for (int f = 0; f < format_count(); f++) {
+        const lac_inspected_bytes *in = &w->in[f];
+        bool can = in->bytes >= 0;
+        json_object_set_new(object, format_name(f),
+                            json_pack("{s:o, s:b, s:o, s:o}", "bytes",
+                                      can ? json_integer(in->bytes) : json_null(), "fits", in->fits,
+                                      "after", text_json(in->note, can && !in->fits), "why_not",
+                                      text_json(in->note, !can)));
+    }
     return object;
+}
+
+static json_t *total_json(const lac_inspected *inspected)
+{
+    json_t *object = json_object();
+    for (int f = 0; f < format_count(); f++) {
+        int counted;
+        lac_inspected_bytes sum = total_in(inspected, f, &counted);
+        json_object_set_new(object, format_name(f),
+                            json_pack("{s:o, s:b, s:i, s:i}", "bytes",
+                                      sum.bytes < 0 ? json_null() : json_integer(sum.bytes), "fits",
+                                      sum.fits, "layers", counted, "of", inspected->n));
+    }
+    return json_pack("{s:I, s:o}", "stored_bytes", (json_int_t)total_stored(inspected), "formats",
+                     object);
 }
 
 static json_t *weight_json(const lac_inspected_weight *w)
@@ -275,14 +357,13 @@ static json_t *weight_json(const lac_inspected_weight *w)
                      percent_zero(w) / 100, "pattern", w->m ? json_string(pattern) : json_null(),
                      "distinct", w->distinct ? json_integer(w->distinct) : json_null(), "dtype",
                      lac_dtype_name(w->dtype), "format", w->format, "stored_bytes",
-                     (json_int_t)w->stored, "bytes", bytes_json(w->bytes));
+                     (json_int_t)w->stored, "formats", formats_json(w));
 }
 
 static lac_status inspect_json(const lac_model *model, const lac_inspected *inspected,
                                lac_error *err)
 {
     const lac_graph *graph = model->graph;
-    int64_t bytes[LAC_INSPECT_FORMATS], stored = totals(inspected, bytes);
     json_t *operators = json_object(), *metadata = json_object(), *layers = json_array();
     op_count op;
     char name[256];
@@ -294,17 +375,17 @@ static lac_status inspect_json(const lac_model *model, const lac_inspected *insp
         json_object_set_new(metadata, graph->meta[i].key, json_string(graph->meta[i].text));
     for (int i = 0; i < inspected->n; i++)
         json_array_append_new(layers, weight_json(&inspected->weight[i]));
-    return print_json(
-        "lacuna.inspect/1",
-        json_pack("{s:s, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:o, s:O, s:o, s:{s:I, s:o}}", "file",
-                  model->name, "file_bytes", (json_int_t)inspected->file_bytes, "external_bytes",
-                  (json_int_t)inspected->external_bytes, "opset", graph->opset, "parameters",
-                  (json_int_t)inspected->parameters, "inputs",
-                  values_json(graph, graph->inputs, graph->n_inputs), "outputs",
-                  values_json(graph, graph->outputs, graph->n_outputs), "operators", operators,
-                  "metadata", metadata, "tasks", model->tasks, "layers", layers, "total",
-                  "stored_bytes", (json_int_t)stored, "bytes", bytes_json(bytes)),
-        err);
+    return print_json("lacuna.inspect/1",
+                      json_pack("{s:s, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:o, s:O, s:o, s:o}",
+                                "file", model->name, "file_bytes",
+                                (json_int_t)inspected->file_bytes, "external_bytes",
+                                (json_int_t)inspected->external_bytes, "opset", graph->opset,
+                                "parameters", (json_int_t)inspected->parameters, "inputs",
+                                values_json(graph, graph->inputs, graph->n_inputs), "outputs",
+                                values_json(graph, graph->outputs, graph->n_outputs), "operators",
+                                operators, "metadata", metadata, "tasks", model->tasks, "layers",
+                                layers, "total", total_json(inspected)),
+                      err);
 }
 
 static lac_status run(const cli_arguments *arguments, lac_error *err)
@@ -333,9 +414,12 @@ const cli_command command_inspect = {
         "  lacuna inspect glyph_vit\n"
         "  lacuna inspect model.onnx --json\n\n"
         "pattern: the sparsest N:M that every group of M = 2, 4, 8 or 16 consecutive elements\n"
-        "obeys. stored: the constants a weight is made of, scales and zero points with it. Bytes\n"
-        "in a format are of the elements as stored (with their scales), else of float32; formats\n"
-        "with parameters have their defaults, those for N:M the weight's own pattern.",
+        "obeys, if it pays: N at most M/2. stored: the constants a weight is made of, scales\n"
+        "and zero points with it. Bytes in a format are exact for a weight that fits it as it is:\n"
+        "of the elements as stored, with the parameters it is held with or those that fit it "
+        "best.\n"
+        "~ marks the bytes after what makes it fit, said under the table, as schemes would write\n"
+        "them (float32, or int8 with scales); - a format that cannot hold it, with the reason.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,

@@ -1,5 +1,6 @@
 /* The only place that writes to stdout and draws on the terminal. */
 #include "cli/command.h"
+#include "core/clock.h"
 #include "core/memory.h"
 #include "report/table.h"
 
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 lac_status print_text(const lac_text *text, lac_error *err)
@@ -63,26 +63,20 @@ lac_status write_text(const char *path, const lac_text *text, lac_error *err)
 
 static struct {
     bool drawn;
-    struct timespec begin, last;
+    double begin, last; /* seconds */
     char stage[64];
 } bar;
 
-static double seconds_since(const struct timespec *then, const struct timespec *now)
-{
-    return (double)(now->tv_sec - then->tv_sec) + 1e-9 * (double)(now->tv_nsec - then->tv_nsec);
-}
-
 void show_progress(void *context, const char *stage, double done)
 {
-    struct timespec now;
     (void)context;
     if (!isatty(STDERR_FILENO))
         return;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    double now = lac_seconds();
     if (!bar.drawn || (done >= 0 && strncmp(stage, bar.stage, sizeof bar.stage - 1) != 0)) {
         bar.begin = now;
         snprintf(bar.stage, sizeof bar.stage, "%s", stage);
-    } else if (seconds_since(&bar.last, &now) < 0.1) {
+    } else if (now - bar.last < 0.1) {
         return;
     }
     bar.last = now;
@@ -91,7 +85,7 @@ void show_progress(void *context, const char *stage, double done)
         fprintf(stderr, "\r\033[K%.70s", stage);
         return;
     }
-    double spent = seconds_since(&bar.begin, &now);
+    double spent = now - bar.begin;
     int filled = (int)(done * 30 + 0.5);
     fprintf(stderr, "\r\033[K%-28.28s [%.*s%*s] %3.0f %%", stage, filled,
             "##############################", 30 - filled, "", 100 * done);

@@ -1,11 +1,11 @@
 /* lacuna reproduce: an accelerator's published figures beside the model's. */
 #include "cli/command.h"
-#include "io/arch.h"
 #include "report/json.h"
 
 #include <lacuna/accel.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct collector {
     lac_report *report;
@@ -29,6 +29,8 @@ static lac_status add(lac_report *report, const lac_reproduced *row, lac_error *
     LAC_TRY(lac_report_number(report, "paper", row->paper, -1, err));
     LAC_TRY(lac_report_number(report, "ours", row->ours, -1, err));
     LAC_TRY(lac_report_number(report, "error", 100 * relative_error(row), 1, err));
+    LAC_TRY(lac_report_text(report, "unit", row->unit ? row->unit : "", err));
+    LAC_TRY(lac_report_text(report, "ours_is", row->kind ? row->kind : "simulated", err));
     LAC_TRY(lac_report_text(report, "provenance", row->provenance ? row->provenance : "", err));
     return lac_report_text(report, "note", row->note ? row->note : "", err);
 }
@@ -46,17 +48,20 @@ static lac_status columns(lac_report *report, lac_error *err)
     LAC_TRY(lac_report_column(report, "table", "table", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "row", "row", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "metric", "metric", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "unit", "unit", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "paper", "paper", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "ours", "ours", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "ours_is", "ours is", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "error", "error", "%", LAC_LABEL_DERIVED, err));
-    LAC_TRY(lac_report_column(report, "provenance", "provenance", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "provenance", "the paper's is", "", LAC_LABEL_NONE, err));
     return lac_report_column(report, "note", "note", "", LAC_LABEL_NONE, err);
 }
 
 /* Every key in every row; a figure that is not available is null. `error` is a fraction. */
 static json_t *rows_json(const lac_report *report)
 {
-    static const char *const texts[] = {"table", "row", "metric", "provenance", "note"};
+    static const char *const texts[] = {"table",   "row",        "metric", "unit",
+                                        "ours_is", "provenance", "note"};
     static const char *const numbers[] = {"paper", "ours", "error"};
     json_t *rows = json_array();
     for (int r = 0; r < lac_report_rows(report); r++) {
@@ -109,22 +114,18 @@ static lac_status print(const cli_arguments *arguments, const lac_accel *accel,
 
 static lac_status run(const cli_arguments *arguments, lac_error *err)
 {
-    const char *name = arguments->positional[0], *data = option_value(arguments, "data", 0), *item;
-    const lac_accel *accel = (const lac_accel *)lac_table_find(&lac_accels, name);
-    if (!accel)
-        return lac_fail(err, LAC_ERROR_INPUT, "unknown accelerator '%s': see 'lacuna accel list'",
-                        name);
+    const char *name = arguments->positional[0], *data = option_value(arguments, "data", 0);
+    const lac_accel *accel;
+    lac_params params;
+    struct stat folder;
+    LAC_TRY(read_accel(arguments, name, &accel, &params, err));
     if (!accel->reproduce)
         return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s: the row has no published figures", name);
-    lac_params params;
-    lac_params_init(&params, accel->params);
-    if (option_value(arguments, "arch", 0))
-        LAC_TRY(lac_arch_load(&params, option_value(arguments, "arch", 0), err));
-    for (int i = 0; (item = option_value(arguments, "set", i)); i++) {
-        lac_status status = lac_params_parse(&params, item, err);
-        if (status != LAC_OK)
-            return lac_fail_in(err, status, "%s", name);
-    }
+    if (data && (stat(data, &folder) != 0 || !S_ISDIR(folder.st_mode)))
+        return lac_fail(err, LAC_ERROR_IO,
+                        "--data %s: no such folder; give the one that holds the published networks "
+                        "(lacuna help reproduce), or leave --data out",
+                        data);
     lac_report *report = lac_report_make(accel->title, err);
     collector to = {report, LAC_OK, err};
     lac_status status = report ? columns(report, err) : LAC_ERROR_MEMORY;
@@ -151,8 +152,12 @@ const cli_command command_reproduce = {
     .details =
         "  lacuna reproduce sta\n"
         "  lacuna reproduce eie --data DIR --json\n\n"
-        "error = (ours - paper) / paper. Provenance is that of the paper's figure. Under the\n"
-        "table: every parameter that nobody published, with its source.",
+        "error = (ours - paper) / paper. \"ours is\": simulated (cycles of the model), computed "
+        "(a\n"
+        "formula of the model's constants, or counted in real data), or not run. \"the paper's\n"
+        "is\": published, or from memory. Under the table: every parameter that nobody\n"
+        "published, with its source. --data: the folder that holds eie_fc8/ (the authors'\n"
+        "AlexNet FC8 as .npy files), for the rows \"real data\" of eie.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,

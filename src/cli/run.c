@@ -1,7 +1,10 @@
 /* lacuna run: one run of a network on given inputs. */
 #include "cli/command.h"
 #include "core/memory.h"
-#include "report/table.h"
+#include "io/npy.h"
+#include "io/onnx.h"
+#include "report/json.h"
+#include "study/export.h"
 #include "study/model.h"
 
 #include <errno.h>
@@ -10,13 +13,52 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* An output's name as a file's: characters outside [A-Za-z0-9._-] become _. */
-static void file_name(const char *name, char *text, size_t size)
+typedef struct inputs {
+    const lac_graph *graph;
+    lac_tensor *in;
+    int taken; /* arrays of the .npz at hand */
+} inputs;
+
+/* The input called by the first `length` bytes of `name`, or -1. */
+static int find_input(const lac_graph *graph, const char *name, size_t length)
 {
-    snprintf(text, size, "%s", name[0] ? name : "_");
-    for (char *c = text; *c; c++)
-        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c))
-            *c = '_';
+    for (int n = 0; n < graph->n_inputs; n++) {
+        const char *own = graph->values[graph->inputs[n]].name;
+        if (strlen(own) == length && strncmp(own, name, length) == 0)
+            return n;
+    }
+    return -1;
+}
+
+/* Arrays of an .npz that are no inputs (labels, say) are left alone. */
+static lac_status take_array(void *context, const char *name, const lac_tensor *tensor,
+                             lac_error *err)
+{
+    inputs *to = context;
+    int found = find_input(to->graph, name, strlen(name));
+    if (found < 0)
+        return LAC_OK;
+    if (to->in[found].data)
+        return lac_fail(err, LAC_ERROR_INPUT, "input '%s' is given twice", name);
+    lac_tensor_share(&to->in[found], tensor);
+    to->taken++;
+    return LAC_OK;
+}
+
+static bool has_ending(const char *path, const char *ending)
+{
+    size_t length = strlen(path), end = strlen(ending);
+    return length > end && strcmp(path + length - end, ending) == 0;
+}
+
+static lac_status read_npz(const lac_graph *graph, lac_tensor *in, const char *path, lac_error *err)
+{
+    inputs to = {graph, in, 0};
+    LAC_TRY(lac_npz_load(path, take_array, &to, err));
+    if (to.taken == 0)
+        return lac_fail(err, LAC_ERROR_INPUT, "%s: no array is named like an input of the model",
+                        path);
+    return LAC_OK;
 }
 
 static lac_status read_inputs(const cli_arguments *arguments, const lac_graph *graph,
@@ -25,14 +67,13 @@ static lac_status read_inputs(const cli_arguments *arguments, const lac_graph *g
     const char *item;
     for (int i = 0; (item = option_value(arguments, "input", i)); i++) {
         const char *equals = strchr(item, '=');
-        int found = -1;
-        if (!equals && graph->n_inputs == 1)
-            found = 0;
-        for (int n = 0; equals && n < graph->n_inputs; n++) {
-            const char *name = graph->values[graph->inputs[n]].name;
-            if (strlen(name) == (size_t)(equals - item) && strncmp(name, item, strlen(name)) == 0)
-                found = n;
+        if (!equals && has_ending(item, ".npz")) {
+            LAC_TRY(read_npz(graph, in, item, err));
+            continue;
         }
+        int found = equals                 ? find_input(graph, item, (size_t)(equals - item))
+                    : graph->n_inputs == 1 ? 0
+                                           : -1;
         if (found < 0)
             return lac_fail(err, LAC_ERROR_INPUT,
                             "--input %s: the model has no such input; it has '%s'%s", item,
@@ -40,7 +81,9 @@ static lac_status read_inputs(const cli_arguments *arguments, const lac_graph *g
                             graph->n_inputs > 1 ? " and others (lacuna inspect)" : "");
         if (in[found].data)
             return lac_fail(err, LAC_ERROR_INPUT, "--input %s: given twice", item);
-        LAC_TRY(lac_npy_load(&in[found], equals ? equals + 1 : item, err));
+        const char *path = equals ? equals + 1 : item;
+        LAC_TRY(has_ending(path, ".pb") ? lac_onnx_tensor_load(&in[found], path, err)
+                                        : lac_npy_load(&in[found], path, err));
     }
     for (int n = 0; n < graph->n_inputs; n++)
         if (!in[n].data)
@@ -50,45 +93,39 @@ static lac_status read_inputs(const cli_arguments *arguments, const lac_graph *g
     return LAC_OK;
 }
 
+/* Every output, or none. */
 static lac_status write_outputs(const cli_arguments *arguments, const lac_graph *graph,
                                 const lac_tensor *out, lac_error *err)
 {
     const char *folder = option_value(arguments, "output-dir", 0);
-    char name[200], other[200];
-    for (int i = 0; folder && i < graph->n_outputs; i++) /* no output may hide another */
-        for (int k = 0; k < i; k++) {
-            file_name(graph->values[graph->outputs[i]].name, name, sizeof name);
-            file_name(graph->values[graph->outputs[k]].name, other, sizeof other);
-            if (strcmp(name, other) == 0)
-                return lac_fail(err, LAC_ERROR_INPUT, "two outputs would be written to %s.npy",
-                                name);
-        }
-    for (int i = 0; folder && i < graph->n_outputs; i++) {
-        lac_text path = {0};
-        file_name(graph->values[graph->outputs[i]].name, name, sizeof name);
-        lac_text_add(&path, "%s/%s.npy", folder, name);
-        lac_status status = path.failed ? lac_fail(err, LAC_ERROR_MEMORY, "out of memory")
-                                        : lac_npy_save(&out[i], path.data, err);
-        lac_text_release(&path);
-        LAC_TRY(status);
-    }
-    return LAC_OK;
+    lac_aside_set files = {0};
+    lac_status status = LAC_OK;
+    for (int i = 0; folder && status == LAC_OK && i < graph->n_outputs; i++)
+        status =
+            lac_export_npy(&files, folder, graph->values[graph->outputs[i]].name, &out[i], err);
+    if (status == LAC_OK)
+        status = lac_aside_finish(&files, err);
+    lac_aside_set_release(&files);
+    return status;
 }
 
 static lac_status describe(const cli_arguments *arguments, const lac_graph *graph,
-                           const lac_tensor *out, const lac_session *session, lac_error *err)
+                           const lac_tensor *out, const lac_session *session, int layers,
+                           lac_error *err)
 {
     char text[160];
     if (arguments->json) {
         json_t *outputs = json_array();
         for (int i = 0; i < graph->n_outputs; i++)
-            json_array_append_new(
-                outputs, json_pack("{s:s, s:s}", "name", graph->values[graph->outputs[i]].name,
-                                   "tensor", lac_tensor_text(&out[i], text, sizeof text)));
-        return print_json("lacuna.run/1",
-                          json_pack("{s:o, s:I}", "outputs", outputs, "peak_bytes",
-                                    (json_int_t)lac_session_peak_bytes(session)),
-                          err);
+            json_array_append_new(outputs,
+                                  json_pack("{s:o, s:s}", "name",
+                                            lac_json_text(graph->values[graph->outputs[i]].name),
+                                            "tensor", lac_tensor_text(&out[i], text, sizeof text)));
+        json_t *root = json_pack("{s:o, s:I}", "outputs", outputs, "peak_bytes",
+                                 (json_int_t)lac_session_peak_bytes(session));
+        if (option_given(arguments, "capture"))
+            json_object_set_new(root, "captured_layers", json_integer(layers));
+        return print_json("lacuna.run/1", root, err);
     }
     lac_text lines = {0};
     for (int i = 0; i < graph->n_outputs; i++) {
@@ -101,6 +138,9 @@ static lac_status describe(const cli_arguments *arguments, const lac_graph *grap
     }
     lac_text_add(&lines, "peak memory of intermediate tensors: %zu bytes\n",
                  lac_session_peak_bytes(session));
+    if (option_given(arguments, "capture"))
+        lac_text_add(&lines, "captured %d layers: %s/layers.json\n", layers,
+                     option_value(arguments, "capture", 0));
     lac_status status = print_text(&lines, err);
     lac_text_release(&lines);
     return status;
@@ -113,6 +153,8 @@ static lac_status run_model(const cli_arguments *arguments, const lac_graph *gra
     lac_session *session = NULL;
     lac_status status = in && out ? LAC_OK : LAC_ERROR_MEMORY;
     const char *folder = option_value(arguments, "output-dir", 0);
+    const char *capture = option_value(arguments, "capture", 0);
+    int layers = 0;
     if (status == LAC_OK && folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
         status = lac_fail(err, LAC_ERROR_IO, "--output-dir %s: %s", folder, strerror(errno));
     if (status == LAC_OK)
@@ -121,10 +163,12 @@ static lac_status run_model(const cli_arguments *arguments, const lac_graph *gra
         status = lac_session_make(&session, graph, NULL, err);
     if (status == LAC_OK)
         status = lac_session_run(session, in, out, err);
+    if (status == LAC_OK && capture)
+        status = lac_export_layers(graph, in, capture, &layers, err);
     if (status == LAC_OK)
         status = write_outputs(arguments, graph, out, err);
     if (status == LAC_OK)
-        status = describe(arguments, graph, out, session, err);
+        status = describe(arguments, graph, out, session, layers, err);
     for (int i = 0; in && i < graph->n_inputs; i++)
         lac_tensor_release(&in[i]);
     for (int i = 0; out && i < graph->n_outputs; i++)
@@ -145,8 +189,10 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
 }
 
 static const cli_option options[] = {
-    {"input", 'i', "NAME=FILE.npy", "one input of the model; repeatable"},
+    {"input", 'i', "NAME=FILE.npy", "one input of the model, or FILE.npz with several; repeatable"},
     {"output-dir", 'o', "DIR", "write each output as NAME.npy into this folder"},
+    {"capture", 0, "DIR",
+     "write every layer's operands as .npy, and layers.json, into this folder"},
     {0}};
 
 const cli_command command_run = {
@@ -155,7 +201,9 @@ const cli_command command_run = {
     .summary = "run a network once on given inputs",
     .details = "  lacuna run model.onnx --input pixels=x.npy --output-dir out\n\n"
                "Writes one .npy per output, named after it (characters outside [A-Za-z0-9._-]\n"
-               "become _). LACUNA_ISA=ref runs the portable kernels only.",
+               "become _): all of them, or none. An .npz gives every input that it has an array\n"
+               "for; NAME=FILE.pb reads a tensor as ONNX's own test data hold it. LACUNA_ISA=ref\n"
+               "runs the portable kernels only.",
     .options = options,
     .min_arguments = 1,
     .max_arguments = 1,

@@ -3,7 +3,7 @@
 #include "cli/command.h"
 #include "core/memory.h"
 #include "io/arch.h"
-#include "report/table.h"
+#include "report/json.h"
 #include "study/sample.h"
 
 #include <inttypes.h>
@@ -36,35 +36,35 @@ static double utilization(const lac_result *r)
     return slots > 0 && r->effectual_macs >= 0 ? (double)r->effectual_macs / slots : 0;
 }
 
+/* Every key in every row. A `host` layer has zeros, and null for what was not computed. */
 static json_t *layer_json(const lac_simulated_layer *layer, bool checked)
 {
     const lac_result *r = &layer->result;
     bool ok = !layer->reason[0];
-    json_t *row = json_pack("{s:s, s:s, s:s, s:s}", "layer", layer->name, "kind", layer->kind,
-                            "status", ok ? "ok" : "host", "reason", layer->reason);
-    if (!ok)
-        return row;
-    json_object_set_new(row, "exact", checked ? json_boolean(r->exact) : json_null());
-    json_object_set_new(row, "cycles", json_integer(r->cycles));
-    json_object_set_new(row, "macs", json_integer(r->macs));
-    if (r->effectual_macs >= 0)
-        json_object_set_new(row, "effectual_macs", json_integer(r->effectual_macs));
-    json_object_set_new(row, "stalls", counters_json(r->stall, r->n_stalls));
-    json_object_set_new(row, "dram_bytes", json_integer(r->dram_bytes));
-    json_object_set_new(row, "sram_bytes", json_integer(r->sram_bytes));
-    json_object_set_new(row, "energy_pj", json_real(lac_result_energy_pj(r)));
     json_t *parts = json_array();
     for (int i = 0; i < r->n_energies; i++)
         json_array_append_new(parts,
                               json_pack("{s:s, s:f, s:s}", "component", r->energy[i].component,
                                         "pj", r->energy[i].pj, "source", r->energy[i].source));
+    json_t *row =
+        json_pack("{s:o, s:s, s:s, s:o}", "layer", lac_json_text(layer->name), "kind", layer->kind,
+                  "status", ok ? "ok" : "host", "reason", lac_json_text(layer->reason));
+    json_object_set_new(row, "exact", ok && checked ? json_boolean(r->exact) : json_null());
+    json_object_set_new(row, "cycles", json_integer(r->cycles));
+    json_object_set_new(row, "macs", json_integer(r->macs));
+    json_object_set_new(row, "effectual_macs",
+                        r->effectual_macs >= 0 ? json_integer(r->effectual_macs) : json_null());
+    json_object_set_new(row, "stalls", counters_json(r->stall, r->n_stalls));
+    json_object_set_new(row, "dram_bytes", json_integer(r->dram_bytes));
+    json_object_set_new(row, "sram_bytes", json_integer(r->sram_bytes));
+    json_object_set_new(row, "energy_pj", json_real(lac_result_energy_pj(r)));
     json_object_set_new(row, "energy", parts);
     json_object_set_new(row, "utilization", json_real(utilization(r)));
     json_object_set_new(row, "counters", counters_json(r->counter, r->n_counters));
-    if (r->has_output)
-        json_object_set_new(
-            row, "checksum",
-            json_pack("{s:o, s:o}", "sum", decimal(r->sum), "weighted", decimal(r->weighted)));
+    json_object_set_new(row, "checksum",
+                        r->has_output ? json_pack("{s:o, s:o}", "sum", decimal(r->sum), "weighted",
+                                                  decimal(r->weighted))
+                                      : json_null());
     return row;
 }
 
@@ -101,13 +101,15 @@ static lac_status print_all_json(const lac_target *targets, const lac_simulated 
                               "layers", layers, "total", total_json(&simulated[t])));
     }
     return print_json("lacuna.simulate/1",
-                      json_pack("{s:s, s:o}", "input", source, "accels", accels), err);
+                      json_pack("{s:o, s:o}", "input", lac_json_text(source), "accels", accels),
+                      err);
 }
 
 static lac_status table_columns(lac_report *report, lac_error *err)
 {
     LAC_TRY(lac_report_column(report, "layer", "layer", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "kind", "kind", "", LAC_LABEL_NONE, err));
+    LAC_TRY(lac_report_column(report, "where", "runs on", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "cycles", "cycles", "", LAC_LABEL_SIMULATED, err));
     LAC_TRY(lac_report_column(report, "us", "time", "us", LAC_LABEL_SIMULATED, err));
     LAC_TRY(lac_report_column(report, "uj", "energy", "uJ", LAC_LABEL_SIMULATED, err));
@@ -117,21 +119,22 @@ static lac_status table_columns(lac_report *report, lac_error *err)
     return lac_report_column(report, "exact", "exact", "", LAC_LABEL_NONE, err);
 }
 
-static lac_status table_row(lac_report *report, const lac_simulated_layer *layer, double mhz,
-                            bool checked, lac_error *err)
+static lac_status table_row(lac_report *report, const lac_simulated_layer *layer, const char *accel,
+                            double mhz, bool checked, lac_error *err)
 {
     const lac_result *r = &layer->result;
     LAC_TRY(lac_report_row(report, err));
     LAC_TRY(lac_report_text(report, "layer", layer->name, err));
     LAC_TRY(lac_report_text(report, "kind", layer->kind, err));
     if (layer->reason[0]) {
-        LAC_TRY(lac_report_text(report, "cycles", "host", err));
-        return lac_report_remark(report, "exact", layer->reason, err);
+        LAC_TRY(lac_report_text(report, "where", "host", err));
+        return lac_report_footnote(report, "where", layer->reason, err);
     }
     const lac_counter *worst = NULL;
     for (int i = 0; i < r->n_stalls; i++)
         if (r->stall[i].value > 0 && (!worst || r->stall[i].value > worst->value))
             worst = &r->stall[i];
+    LAC_TRY(lac_report_text(report, "where", accel, err));
     LAC_TRY(lac_report_integer(report, "cycles", r->cycles, err));
     LAC_TRY(lac_report_number(report, "us", (double)r->cycles / mhz, 2, err));
     LAC_TRY(lac_report_number(report, "uj", 1e-6 * lac_result_energy_pj(r), 3, err));
@@ -156,8 +159,9 @@ static lac_status print_table(const lac_target *target, const lac_simulated *sim
     lac_report *report = lac_report_make(title, err);
     lac_status status = report ? table_columns(report, err) : LAC_ERROR_MEMORY;
     for (int i = 0; status == LAC_OK && i < simulated->n; i++)
-        status = table_row(report, &simulated->layer[i], mhz, checked, err);
-    snprintf(note, sizeof note, "total: %s cycles, %.1f us, %.3f uJ; host %d of %d layers\n",
+        status =
+            table_row(report, &simulated->layer[i], target->accel->row.name, mhz, checked, err);
+    snprintf(note, sizeof note, "total: %s cycles, %.1f us, %.3f uJ; host %d of %d layers",
              lac_group_digits(lac_simulated_cycles(simulated), cycles, sizeof cycles),
              (double)lac_simulated_cycles(simulated) / mhz, 1e-6 * lac_simulated_pj(simulated),
              lac_simulated_hosts(simulated), simulated->n);
@@ -264,8 +268,9 @@ static lac_status simulate_model(const cli_arguments *arguments, const lac_targe
         lac_model_open(&model, arguments->positional[0], option_value(arguments, "meta", 0), err));
     lac_status status = lac_sample_calibration(&model, &dataset, &calibration, &left_out, err);
     if (status == LAC_OK)
-        status = lac_sample_inputs(&model, left_out + item, option_value(arguments, "sizes", 0),
-                                   &in, source, source_size, err);
+        status =
+            lac_sample_inputs(&model, dataset, left_out + item, option_value(arguments, "sizes", 0),
+                              &in, source, source_size, err);
     if (status == LAC_OK) {
         if (dataset && !option_value(arguments, "sizes", 0))
             status =

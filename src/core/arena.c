@@ -1,5 +1,4 @@
-/* Things that live and die together: a chain of blocks, a set of interned strings, and the claims
- * on buffers that the arena's tensors borrow. */
+/* Things that live and die together: a chain of blocks and a set of interned strings. */
 #include "core/memory.h"
 
 #include <string.h>
@@ -11,8 +10,6 @@ typedef struct block {
 
 struct lac_arena {
     block *blocks;
-    lac_buffer **kept;
-    size_t n_kept, kept_capacity;
     const char **interned; /* open-addressing hash table, size a power of two */
     size_t n_interned, interned_size;
 };
@@ -28,9 +25,6 @@ void lac_arena_free(lac_arena *arena)
 {
     if (!arena)
         return;
-    for (size_t i = 0; i < arena->n_kept; i++)
-        lac_buffer_drop(arena->kept[i]);
-    lac_free(arena->kept);
     lac_free((void *)arena->interned);
     for (block *b = arena->blocks; b;) {
         block *next = b->next;
@@ -123,20 +117,4 @@ const char *lac_arena_intern(lac_arena *arena, const char *text, size_t length, 
         arena->n_interned++;
     }
     return arena->interned[slot];
-}
-
-lac_status lac_arena_keep(lac_arena *arena, lac_buffer *buffer, lac_error *err)
-{
-    if (!buffer)
-        return LAC_OK;
-    if (arena->n_kept == arena->kept_capacity) {
-        size_t capacity = arena->kept_capacity ? 2 * arena->kept_capacity : 16;
-        lac_buffer **kept = lac_grow(arena->kept, arena->n_kept, capacity, sizeof *kept, err);
-        if (!kept)
-            return LAC_ERROR_MEMORY;
-        arena->kept = kept;
-        arena->kept_capacity = capacity;
-    }
-    arena->kept[arena->n_kept++] = buffer;
-    return LAC_OK;
 }

@@ -31,7 +31,10 @@ lac_status lac_fail_in(lac_error *err, lac_status status, const char *format, ..
         va_start(arguments, format);
         vsnprintf(context, sizeof context, format, arguments);
         va_end(arguments);
-        snprintf(whole, sizeof whole, "%s: %s", context, err->message);
+        size_t length = strlen(context);
+        bool said = strncmp(err->message, context, length) == 0 && err->message[length] == ':';
+        snprintf(whole, sizeof whole, "%s%s%s", said ? "" : context, said ? "" : ": ",
+                 err->message);
         memcpy(err->message, whole, sizeof err->message - 1);
         err->message[sizeof err->message - 1] = 0;
         keep_one_line(err->message);

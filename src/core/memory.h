@@ -27,8 +27,6 @@ void *lac_arena_alloc(lac_arena *arena, size_t count, size_t size, lac_error *er
 char *lac_arena_strdup(lac_arena *arena, const char *text, size_t length, lac_error *err);
 /* One pointer per distinct string. */
 const char *lac_arena_intern(lac_arena *arena, const char *text, size_t length, lac_error *err);
-/* The arena drops this claim on a buffer when it is freed. */
-lac_status lac_arena_keep(lac_arena *arena, lac_buffer *buffer, lac_error *err);
 
 /* Counted buffers. `release(data, bytes, context)` runs when the last claim is dropped. */
 lac_buffer *lac_buffer_make(void *data, size_t bytes, void (*release)(void *, size_t, void *),

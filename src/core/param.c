@@ -20,6 +20,11 @@ static int find(const lac_params *params, const char *name)
     return -1;
 }
 
+bool lac_params_has(const lac_params *params, const char *name)
+{
+    return find(params, name) >= 0;
+}
+
 void lac_params_init(lac_params *params, const lac_param *schema)
 {
     memset(params, 0, sizeof *params);

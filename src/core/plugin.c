@@ -7,7 +7,7 @@ lac_status lac_plugin_open(const char *path, lac_error *err)
 {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        return lac_fail(err, LAC_ERROR_IO, "%s: %s", path, dlerror());
+        return lac_fail_in(err, lac_fail(err, LAC_ERROR_IO, "%s", dlerror()), "%s", path);
     lac_status (*load)(lac_error *);
     void *symbol = dlsym(library, "lac_plugin_load");
     if (!symbol) {

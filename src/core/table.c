@@ -37,6 +37,16 @@ const lac_row *lac_table_find(const lac_table *table, const char *name)
     return NULL;
 }
 
+static bool is_taken(const lac_table *table, const lac_row *row)
+{
+    if (!table->same)
+        return lac_table_find(table, row->name) != NULL;
+    for (int i = 0; i < lac_table_count(table); i++)
+        if (table->same(lac_table_at(table, i), row))
+            return true;
+    return false;
+}
+
 lac_status lac_table_register(lac_table *table, const lac_row *row, lac_error *err)
 {
     if (!row || !row->name || !row->name[0])
@@ -47,7 +57,7 @@ lac_status lac_table_register(lac_table *table, const lac_row *row, lac_error *e
     if (row->size != table->row_size)
         return lac_fail(err, LAC_ERROR_INPUT, "%s %s: row of %u bytes, this lacuna has %zu",
                         table->what, row->name, row->size, table->row_size);
-    if (lac_table_find(table, row->name))
+    if (is_taken(table, row))
         return lac_fail(err, LAC_ERROR_INPUT, "%s %s: the name is taken", table->what, row->name);
     const lac_row **extra = lac_grow((void *)table->extra, (size_t)table->n_extra,
                                      (size_t)table->n_extra + 1, sizeof *extra, err);

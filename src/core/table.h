@@ -22,14 +22,15 @@ struct lac_table {
     size_t row_size;
     const lac_row **extra;
     int n_extra;
+    /* Whether two rows cannot stand beside each other; NULL: when they have the same name. */
+    bool (*same)(const lac_row *a, const lac_row *b);
 };
 #define LAC_TABLE(what_, builtin_, row_size_)                                                      \
     {                                                                                              \
-        what_, builtin_, row_size_, NULL, 0                                                        \
+        what_, builtin_, row_size_, NULL, 0, NULL                                                  \
     }
 
-/* Appends a plug-in's row after checking size, ABI number and that no row has its name
- * yet. */
+/* Appends a plug-in's row after checking size, ABI number and that no row is `same` yet. */
 lac_status lac_table_register(lac_table *table, const lac_row *row, lac_error *err);
 
 #endif

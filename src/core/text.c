@@ -52,6 +52,30 @@ void lac_text_add(lac_text *text, const char *format, ...)
     va_end(again);
 }
 
+/* Bytes of the character that `text` begins with; 0: they are none (Unicode 15, table 3-7). */
+static size_t character(const unsigned char *text)
+{
+    unsigned char lead = text[0];
+    unsigned char low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80; /* of the second byte */
+    unsigned char high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (lead > 0xf4)
+        return 0;
+    for (size_t i = 1; i < length; i++, low = 0x80, high = 0xbf)
+        if (text[i] < low || text[i] > high)
+            return 0;
+    return length;
+}
+
+void lac_text_utf8(lac_text *text, const char *bytes)
+{
+    while (*bytes) {
+        size_t length = character((const unsigned char *)bytes);
+        lac_text_bytes(text, length ? bytes : "\xef\xbf\xbd", length ? length : 3);
+        bytes += length ? length : 1;
+    }
+}
+
 void lac_text_release(lac_text *text)
 {
     lac_free(text->data);

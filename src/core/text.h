@@ -13,6 +13,8 @@ typedef struct lac_text {
 } lac_text;
 void lac_text_add(lac_text *text, const char *format, ...) LAC_PRINTF(2, 3);
 void lac_text_bytes(lac_text *text, const void *data, size_t length);
+/* Appends `bytes` as valid UTF-8: each byte that is not part of a character becomes U+FFFD. */
+void lac_text_utf8(lac_text *text, const char *bytes);
 void lac_text_release(lac_text *text);
 
 /* The whole of `text` as a number: false for trailing characters, overflow, empty. */

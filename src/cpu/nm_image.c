@@ -65,8 +65,11 @@ static lac_status fill(void *context, int64_t row, int64_t k, double value, lac_
     if (f->used == image->cut.steps * layout->depth || window >= image->windows)
         return lac_fail(err, LAC_ERROR_INTERNAL, "nm: row %lld overflows window %lld",
                         (long long)row, (long long)window);
-    int step = f->used / layout->depth, position, at;
-    layout->place((int)(row % layout->columns), f->used % layout->depth, &position, &at);
+    int step = f->used / layout->depth, slot = f->used % layout->depth;
+    int column = (int)(row % layout->columns), position = column * layout->depth + slot;
+    int at = position;
+    if (layout->place)
+        layout->place(column, slot, &position, &at);
     int64_t base = ((row / layout->columns * image->windows + window) * image->cut.steps + step) *
                    layout->columns * layout->depth;
     image->position[base + position] = (uint8_t)(k % image->cut.window);

@@ -16,7 +16,7 @@ typedef struct lac_nm_layout {
     double cost[3]; /* of a step, by span */
     double load[3]; /* of a window */
     /* Where, among the columns * depth elements of a step, the position and the value of kept
-     * weight `slot` of output `column` stand. */
+     * weight `slot` of output `column` stand; NULL: both at column * depth + slot. */
     void (*place)(int column, int slot, int *position, int *value);
 } lac_nm_layout;
 

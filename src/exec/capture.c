@@ -45,6 +45,7 @@ static lac_status copy_weights(lac_operand *to, const lac_operand *from, lac_err
 static lac_status copy_layer(lac_layer *copy, const lac_layer *layer, lac_error *err)
 {
     *copy = *layer;
+    copy->store = NULL; /* the copy may outlive the session */
     memset(&copy->output, 0, sizeof copy->output);
     for (int role = 0; role < LAC_ROLE_LIMIT; role++)
         memset(&copy->operand[role].tensor, 0, sizeof copy->operand[role].tensor);

@@ -85,6 +85,7 @@ struct lac_session {
     int n_plans;
     lac_plan *plan[LAC_PLANS], *last;
     uint64_t clock;
+    lac_store *store; /* weights as kernels repacked them, for all plans */
     lac_tensor *lazy; /* per value: unpacked weights, made when a plan needs them */
 };
 
@@ -97,10 +98,10 @@ lac_status lac_plan_describe(lac_plan *plan, const lac_session *session, lac_ste
 lac_status lac_plan_run(lac_plan *plan, lac_session *session, const lac_tensor *in, lac_tensor *out,
                         lac_error *err);
 
-/* A layer of fewer multiply-accumulates is run by one thread: it takes some 60 us there, hardly
- * more than a second thread takes to wake and to be waited for on a machine that does other things.
- */
-enum { LAC_SINGLE_MACS = 3000000 };
+/* A layer of fewer multiply-accumulates is run by one thread: it takes some 8 us there, hardly more
+ * than a second thread takes to start and to be waited for (bench_latency at 2 threads: resnet8 0.24
+ * ms with a limit of 3 M, 0.17 with 0.8 M, 0.15 with 0.3 M). */
+enum { LAC_SINGLE_MACS = 400000 };
 
 /* Whether `value` depends on constants only (unpacked weights included). */
 bool lac_is_lazy(const lac_graph *graph, int value);

@@ -61,6 +61,7 @@ static lac_status describe(lac_plan *plan, const lac_session *session, lac_step 
     lac_layer_release(&step->layer); /* some kinds own tensors in the kind's order */
     LAC_TRY(step->op->as_layer(&call, &step->layer, err));
     snprintf(step->layer.name, sizeof step->layer.name, "%s", step->node->name);
+    step->layer.store = session->store;
     if (step->packed) {
         lac_operand *w = &step->layer.operand[LAC_ROLE_WEIGHTS];
         w->packed = step->packed;

@@ -52,7 +52,7 @@ lac_status lac_session_make(lac_session **session, const lac_graph *graph,
         status = lac_passes(made->graph, !made->options.no_fusion, err);
     if (status == LAC_OK) {
         made->lazy = lac_alloc((size_t)made->graph->n_values + 1, sizeof *made->lazy, err);
-        status = made->lazy ? LAC_OK : LAC_ERROR_MEMORY;
+        status = made->lazy ? lac_store_make(&made->store, err) : LAC_ERROR_MEMORY;
     }
     if (status != LAC_OK)
         lac_session_free(made);
@@ -67,6 +67,7 @@ void lac_session_free(lac_session *session)
         return;
     for (int i = 0; i < session->n_plans; i++)
         lac_plan_free(session->plan[i]);
+    lac_store_free(session->store);
     for (int v = 0; session->lazy && v < session->graph->n_values; v++)
         lac_tensor_release(&session->lazy[v]);
     lac_free(session->lazy);

@@ -5,18 +5,20 @@
 #include "core/memory.h"
 #include "format/packed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CODES, BOOK };
+enum { MOST_VALUES = 256 };
 
 static int64_t code_bytes(const lac_packed *packed, int bits)
 {
     return (packed->rows * packed->cols * bits + 7) / 8;
 }
 
-static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
-                        lac_error *err)
+static lac_status bytes_after(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
+                              lac_error *err)
 {
     (void)matrix;
     (void)err;
@@ -58,10 +60,30 @@ static lac_status distinct(const lac_tensor *matrix, int limit, double *book, in
     return LAC_OK;
 }
 
+static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
+                        lac_error *err)
+{
+    double book[MOST_VALUES];
+    int count;
+    LAC_TRY(distinct(matrix, 1 << lac_params_int(&packed->params, "bits"), book, &count, err));
+    return bytes_after(packed, matrix, result, err);
+}
+
+static lac_status fit(lac_packed *packed, const lac_tensor *matrix, lac_error *err)
+{
+    double book[MOST_VALUES];
+    int count;
+    char text[8];
+    if (distinct(matrix, MOST_VALUES, book, &count, NULL) != LAC_OK)
+        return LAC_OK;
+    snprintf(text, sizeof text, "%d", count > 2 ? lac_bits_for(count) : 1);
+    return lac_params_set(&packed->params, "bits", text, err);
+}
+
 static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *err)
 {
     int bits = (int)lac_params_int(&packed->params, "bits"), count;
-    double book[256];
+    double book[MOST_VALUES];
     LAC_TRY(distinct(matrix, 1 << bits, book, &count, err));
     LAC_TRY(lac_field_make(packed, CODES, code_bytes(packed, bits), err));
     LAC_TRY(lac_field_make(packed, BOOK, INT64_C(1) << bits, err));
@@ -119,4 +141,7 @@ const lac_format lac_format_codebook = {
     .validate = validate,
     .bytes = bytes,
     .unpack_graph = unpack_graph,
+    .remedy = "sharing 2^bits values",
+    .bytes_after = bytes_after,
+    .fit = fit,
 };

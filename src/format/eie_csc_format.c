@@ -3,6 +3,7 @@
  * bit string, its code in the low bits and its run above: with 4 + 4 bits exactly EIE's bytes.
  * The codes of a matrix are its distinct non-zero values in ascending order, from 1. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/bits.h"
@@ -71,9 +72,8 @@ static double element(const lac_tensor *matrix, int64_t i)
                                    : (double)((const float *)matrix->data)[i];
 }
 
-/* The values of the matrix, then its codes (a new array). */
-static lac_status make_codes(const lac_tensor *matrix, const geometry *g, value_set *set,
-                             uint8_t **codes, lac_error *err)
+static lac_status find_values(const lac_tensor *matrix, const geometry *g, value_set *set,
+                              lac_error *err)
 {
     int64_t count = lac_tensor_count(matrix);
     set->n = 0;
@@ -96,6 +96,15 @@ static lac_status make_codes(const lac_tensor *matrix, const geometry *g, value_
         set->value[at] = x;
         set->n++;
     }
+    return LAC_OK;
+}
+
+/* The values of the matrix, then its codes (a new array). */
+static lac_status make_codes(const lac_tensor *matrix, const geometry *g, value_set *set,
+                             uint8_t **codes, lac_error *err)
+{
+    int64_t count = lac_tensor_count(matrix);
+    LAC_TRY(find_values(matrix, g, set, err));
     *codes = lac_alloc((size_t)count, 1, err);
     if (!*codes)
         return LAC_ERROR_MEMORY;
@@ -216,22 +225,57 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
 }
 
 /* bytes = ceil(entries * (code_bits + index_bits) / 8) + 4 pe (cols + 1) + 2^code_bits * element */
+static lac_status count_bytes(const lac_packed *packed, const geometry *g, const uint8_t *codes,
+                              int64_t *bytes, lac_error *err)
+{
+    int64_t entries;
+    LAC_TRY(lac_eie_csc_count(codes, packed->rows, packed->cols, g->pe, g->jump, &entries, err));
+    *bytes = lac_bit_bytes(entries, g->width) + 4 * g->pe * (packed->cols + 1) +
+             (int64_t)g->codes * lac_dtype_bits(packed->dtype) / 8;
+    return LAC_OK;
+}
+
 static lac_status bytes_by_formula(const lac_packed *packed, const lac_tensor *matrix,
                                    int64_t *bytes, lac_error *err)
 {
     geometry g;
     value_set set;
     uint8_t *codes;
-    int64_t entries;
     LAC_TRY(read_params(packed, &g, err));
     LAC_TRY(make_codes(matrix, &g, &set, &codes, err));
-    lac_status status =
-        lac_eie_csc_count(codes, packed->rows, packed->cols, g.pe, g.jump, &entries, err);
+    lac_status status = count_bytes(packed, &g, codes, bytes, err);
     lac_free(codes);
-    if (status == LAC_OK)
-        *bytes = lac_bit_bytes(entries, g.width) + 4 * g.pe * (packed->cols + 1) +
-                 (int64_t)g.codes * lac_dtype_bits(packed->dtype) / 8;
     return status;
+}
+
+/* Entries depend on where the non-zeros are, not on their values. */
+static lac_status bytes_after(const lac_packed *packed, const lac_tensor *matrix, int64_t *bytes,
+                              lac_error *err)
+{
+    geometry g;
+    int64_t count = lac_tensor_count(matrix);
+    LAC_TRY(read_params(packed, &g, err));
+    uint8_t *codes = lac_alloc((size_t)count, 1, err);
+    if (!codes)
+        return LAC_ERROR_MEMORY;
+    for (int64_t i = 0; i < count; i++)
+        codes[i] = element(matrix, i) != 0;
+    lac_status status = count_bytes(packed, &g, codes, bytes, err);
+    lac_free(codes);
+    return status;
+}
+
+static lac_status fit(lac_packed *packed, const lac_tensor *matrix, lac_error *err)
+{
+    geometry g;
+    value_set set;
+    char text[8];
+    LAC_TRY(read_params(packed, &g, err));
+    g.codes = 256;
+    if (find_values(matrix, &g, &set, NULL) != LAC_OK)
+        return LAC_OK;
+    snprintf(text, sizeof text, "%d", set.n > 1 ? lac_bits_for(set.n + 1) : 1);
+    return lac_params_set(&packed->params, "code_bits", text, err);
 }
 
 static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const int *field,
@@ -258,4 +302,7 @@ const lac_format lac_format_eie_csc = {
     .validate = validate,
     .bytes = bytes_by_formula,
     .unpack_graph = unpack_graph,
+    .remedy = "sharing 2^code_bits - 1 values",
+    .bytes_after = bytes_after,
+    .fit = fit,
 };

@@ -7,8 +7,8 @@
 
 enum { VALUES, SCALE };
 
-static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
-                        lac_error *err)
+static lac_status bytes_after(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
+                              lac_error *err)
 {
     (void)matrix;
     (void)err;
@@ -16,43 +16,54 @@ static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int6
     return LAC_OK;
 }
 
-/* Whether `scale` puts all of row on the grid; fills q. */
+/* Whether `scale` puts all of row on the grid; fills q unless NULL. */
 static bool on_grid(const float *row, int64_t cols, float scale, int8_t *q)
 {
     for (int64_t k = 0; k < cols; k++) {
         float rounded = rintf(row[k] / scale);
         if (!(rounded >= -127 && rounded <= 127) || rounded * scale != row[k])
             return false;
-        q[k] = (int8_t)rounded;
+        if (q)
+            q[k] = (int8_t)rounded;
     }
     return true;
+}
+
+/* The step of row r and, unless NULL, its elements in such steps. */
+static lac_status grid_of(const lac_packed *packed, const lac_tensor *matrix, int64_t r,
+                          float *step, int8_t *q, lac_error *err)
+{
+    const float *row = (const float *)matrix->data + r * packed->cols;
+    float largest = 0;
+    for (int64_t k = 0; k < packed->cols; k++)
+        largest = fmaxf(largest, fabsf(row[k]));
+    *step = largest > 0 ? largest / 127 : 1;
+    /* 127 * s is rounded, so the scale the scheme used may be an ulp or two away. */
+    *step = nextafterf(nextafterf(*step, 0), 0);
+    for (int i = 0; i < 5; i++, *step = nextafterf(*step, INFINITY))
+        if (*step > 0 && on_grid(row, packed->cols, *step, q))
+            return LAC_OK;
+    return lac_fail(err, LAC_ERROR_INPUT,
+                    "int8: row %lld is not on a grid of 127 steps: quantise it first (scheme int8)",
+                    (long long)r);
+}
+
+static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
+                        lac_error *err)
+{
+    float step;
+    for (int64_t r = 0; r < packed->rows; r++)
+        LAC_TRY(grid_of(packed, matrix, r, &step, NULL, err));
+    return bytes_after(packed, matrix, result, err);
 }
 
 static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *err)
 {
     LAC_TRY(lac_field_make(packed, VALUES, packed->rows * packed->cols, err));
     LAC_TRY(lac_field_make(packed, SCALE, packed->rows, err));
-    for (int64_t r = 0; r < packed->rows; r++) {
-        const float *row = (const float *)matrix->data + r * packed->cols;
-        int8_t *q = (int8_t *)packed->field[VALUES].data + r * packed->cols;
-        float largest = 0;
-        for (int64_t k = 0; k < packed->cols; k++)
-            largest = fmaxf(largest, fabsf(row[k]));
-        float scale = largest > 0 ? largest / 127 : 1;
-        /* 127 * s is rounded, so the scale the scheme used may be an ulp or two away. */
-        float low = nextafterf(nextafterf(scale, 0), 0);
-        bool fits = false;
-        for (int i = 0; i < 5 && !fits; i++, low = nextafterf(low, INFINITY)) {
-            fits = low > 0 && on_grid(row, packed->cols, low, q);
-            scale = fits ? low : scale;
-        }
-        if (!fits)
-            return lac_fail(err, LAC_ERROR_INPUT,
-                            "int8: row %lld is not on a grid of 127 steps: quantise it first "
-                            "(scheme int8)",
-                            (long long)r);
-        ((float *)packed->field[SCALE].data)[r] = scale;
-    }
+    for (int64_t r = 0; r < packed->rows; r++)
+        LAC_TRY(grid_of(packed, matrix, r, (float *)packed->field[SCALE].data + r,
+                        (int8_t *)packed->field[VALUES].data + r * packed->cols, err));
     return LAC_OK;
 }
 
@@ -101,4 +112,6 @@ const lac_format lac_format_int8 = {
     .validate = validate,
     .bytes = bytes,
     .unpack_graph = unpack_graph,
+    .remedy = "rounding to 8 bits",
+    .bytes_after = bytes_after,
 };

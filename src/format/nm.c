@@ -6,6 +6,7 @@
  * byte. Positions rise within a group. Reference: the index form of sta.md 3.2, without tiles. */
 #include "core/bits.h"
 #include "format/packed.h"
+#include "format/pattern.h"
 
 #include <string.h>
 
@@ -32,8 +33,8 @@ static lac_status shape_of(const lac_packed *packed, shape *s, lac_error *err)
     return lac_shape_count(2, (int64_t[]){packed->rows, s->groups * s->m}, &total, err);
 }
 
-static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
-                        lac_error *err)
+static lac_status bytes_after(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
+                              lac_error *err)
 {
     (void)matrix;
     shape s;
@@ -42,17 +43,53 @@ static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int6
     return LAC_OK;
 }
 
-static bool is_zero(const char *element, size_t size, lac_dtype dtype)
+static bool is_zero(const char *element, lac_dtype dtype)
 {
     if (dtype == LAC_F32) { /* minus zero counts as zero */
         float value;
         memcpy(&value, element, sizeof value);
         return value == 0;
     }
-    for (size_t i = 0; i < size; i++)
-        if (element[i])
-            return false;
-    return true;
+    if (dtype == LAC_F16) {
+        uint16_t bits;
+        memcpy(&bits, element, sizeof bits);
+        return (bits & 0x7fff) == 0;
+    }
+    return *element == 0; /* int8 */
+}
+
+/* The places of the non-zeros of group g of row r; LAC_ERROR_INPUT when they are too many. */
+static lac_status places(const lac_packed *packed, const shape *s, const lac_tensor *matrix,
+                         int64_t r, int64_t g, uint32_t *keep, int *nonzeros, lac_error *err)
+{
+    const char *group =
+        (const char *)matrix->data + (size_t)(r * packed->cols + g * s->m) * s->size;
+    *keep = 0;
+    *nonzeros = 0;
+    for (int i = 0; i < s->m && g * s->m + i < packed->cols; i++)
+        if (!is_zero(group + (size_t)i * s->size, packed->dtype)) {
+            *keep |= UINT32_C(1) << i;
+            ++*nonzeros;
+        }
+    if (*nonzeros > s->n)
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "nm: row %lld has %d non-zeros in columns %lld..%lld, limit n = %d",
+                        (long long)r, *nonzeros, (long long)(g * s->m),
+                        (long long)(g * s->m + s->m - 1), s->n);
+    return LAC_OK;
+}
+
+static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
+                        lac_error *err)
+{
+    shape s;
+    uint32_t keep;
+    int nonzeros;
+    LAC_TRY(shape_of(packed, &s, err));
+    for (int64_t r = 0; r < packed->rows; r++)
+        for (int64_t g = 0; g < s.groups; g++)
+            LAC_TRY(places(packed, &s, matrix, r, g, &keep, &nonzeros, err));
+    return bytes_after(packed, matrix, result, err);
 }
 
 static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *err)
@@ -66,18 +103,9 @@ static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *
         char *values = (char *)packed->field[VALUES].data + (size_t)(r * s.kept) * s.size;
         uint8_t *index = (uint8_t *)packed->field[INDEX].data + r * s.row_bytes;
         for (int64_t g = 0; g < s.groups; g++) {
-            uint32_t keep = 0;
-            int nonzeros = 0;
-            for (int i = 0; i < s.m && g * s.m + i < packed->cols; i++)
-                if (!is_zero(row + (size_t)(g * s.m + i) * s.size, s.size, packed->dtype)) {
-                    keep |= UINT32_C(1) << i;
-                    nonzeros++;
-                }
-            if (nonzeros > s.n)
-                return lac_fail(err, LAC_ERROR_INPUT,
-                                "nm: row %lld has %d non-zeros in columns %lld..%lld, limit n = %d",
-                                (long long)r, nonzeros, (long long)(g * s.m),
-                                (long long)(g * s.m + s.m - 1), s.n);
+            uint32_t keep;
+            int nonzeros;
+            LAC_TRY(places(packed, &s, matrix, r, g, &keep, &nonzeros, err));
             for (int i = 0; nonzeros < s.n; i++)
                 if (!(keep >> i & 1)) {
                     keep |= UINT32_C(1) << i;
@@ -135,7 +163,7 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
                                 "index %lld of row %lld is %d, want rising and below m = %d",
                                 (long long)at, (long long)r, place, s.m);
             if (at / s.n * s.m + place >= packed->cols &&
-                !is_zero(values + (size_t)at * s.size, s.size, packed->dtype))
+                !is_zero(values + (size_t)at * s.size, packed->dtype))
                 return lac_fail(err, LAC_ERROR_INPUT,
                                 "value %lld of row %lld lies behind the last column", (long long)at,
                                 (long long)r);
@@ -182,4 +210,8 @@ const lac_format lac_format_nm = {
     .validate = validate,
     .bytes = bytes,
     .unpack_graph = unpack_graph,
+    .remedy = "pruning to n:m",
+    .bytes_after = bytes_after,
+    .fit = lac_pattern_fit,
+    .group = "m",
 };

@@ -122,15 +122,57 @@ lac_status lac_unpack(const lac_packed *packed, lac_tensor *tensor, lac_error *e
     return status;
 }
 
-lac_status lac_format_bytes(const lac_format *format, const lac_params *params, lac_view view,
-                            const lac_tensor *tensor, int64_t *bytes, lac_error *err)
+typedef lac_status formula(const lac_packed *packed, const lac_tensor *matrix, int64_t *bytes,
+                           lac_error *err);
+
+static lac_status apply(formula *bytes_of, const lac_format *format, const lac_params *params,
+                        lac_view view, const lac_tensor *tensor, int64_t *bytes, lac_error *err)
 {
     lac_packed packed;
     lac_tensor matrix;
     LAC_TRY(header(&packed, format, params, view, tensor->dtype, tensor->rank, tensor->dims, err));
     LAC_TRY(lac_view_matrix(view, tensor, &matrix, err));
-    lac_status status = format->bytes(&packed, &matrix, bytes, err);
+    lac_status status = bytes_of(&packed, &matrix, bytes, err);
     lac_tensor_release(&matrix);
+    return status;
+}
+
+lac_status lac_format_bytes(const lac_format *format, const lac_params *params, lac_view view,
+                            const lac_tensor *tensor, int64_t *bytes, lac_error *err)
+{
+    return apply(format->bytes, format, params, view, tensor, bytes, err);
+}
+
+lac_status lac_format_bytes_after(const lac_format *format, const lac_params *params, lac_view view,
+                                  const lac_tensor *tensor, int64_t *bytes, lac_error *err)
+{
+    lac_params defaults;
+    if (!format->bytes_after)
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "format %s: nothing makes a weight fit",
+                        format->row.name);
+    lac_params_init(&defaults, format->params);
+    int64_t group = format->group ? lac_params_int(params ? params : &defaults, format->group) : 1;
+    if (!lac_view_groups(view, tensor->rank, tensor->dims, group))
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED,
+                        "the channels of a window (%lld) are no multiple of %s = %lld",
+                        (long long)(tensor->rank > 1 ? tensor->dims[1] : 1), format->group,
+                        (long long)group);
+    return apply(format->bytes_after, format, params, view, tensor, bytes, err);
+}
+
+lac_status lac_format_fit(const lac_format *format, lac_params *params, lac_view view,
+                          const lac_tensor *tensor, lac_error *err)
+{
+    lac_packed packed;
+    lac_tensor matrix;
+    if (!format->fit)
+        return LAC_OK;
+    LAC_TRY(header(&packed, format, params, view, tensor->dtype, tensor->rank, tensor->dims, err));
+    LAC_TRY(lac_view_matrix(view, tensor, &matrix, err));
+    lac_status status = format->fit(&packed, &matrix, err);
+    lac_tensor_release(&matrix);
+    if (status == LAC_OK)
+        *params = packed.params;
     return status;
 }
 

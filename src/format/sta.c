@@ -2,6 +2,7 @@
  * (dossier 3.1). The header says all that is needed to read the image on its own. */
 #include "core/memory.h"
 #include "format/packed.h"
+#include "format/pattern.h"
 #include "format/sta_image.h"
 
 #include <string.h>
@@ -15,14 +16,23 @@ static lac_status shape_of(const lac_packed *packed, lac_sta_image *image, lac_e
                                packed->cols, err);
 }
 
-static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
-                        lac_error *err)
+static lac_status bytes_after(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
+                              lac_error *err)
 {
     lac_sta_image image;
     (void)matrix;
     LAC_TRY(shape_of(packed, &image, err));
     *result = LAC_STA_HEADER_BYTES + image.bytes;
     return LAC_OK;
+}
+
+static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
+                        lac_error *err)
+{
+    lac_sta_image image;
+    LAC_TRY(shape_of(packed, &image, err));
+    LAC_TRY(lac_sta_image_fits(&image, matrix->data, err));
+    return bytes_after(packed, matrix, result, err);
 }
 
 static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *err)
@@ -202,4 +212,8 @@ const lac_format lac_format_sta = {
     .validate = validate,
     .bytes = bytes,
     .unpack_graph = unpack_graph,
+    .remedy = "pruning to n:m",
+    .bytes_after = bytes_after,
+    .fit = lac_pattern_fit,
+    .group = "m",
 };

@@ -61,24 +61,47 @@ static int64_t value_at(const lac_sta_image *image, int c, int lane, int j)
     return image->meta_bytes + ((int64_t)j * image->c + c) * image->l + lane;
 }
 
+/* The non-zeros of a group (bit i: place i); LAC_ERROR_INPUT when they are more than N. *inside:
+ * its elements that lie in the matrix. */
+static lac_status find_nonzeros(const lac_sta_image *image, const int8_t *matrix, int64_t row,
+                                int64_t group, uint32_t *keep, int *nonzeros, int *inside,
+                                lac_error *err)
+{
+    const int8_t *element = matrix + row * image->k + group * image->m;
+    int64_t left = row < image->n_out ? image->k - group * image->m : 0;
+    *inside = left < 0 ? 0 : left > image->m ? image->m : (int)left;
+    *keep = 0;
+    *nonzeros = 0;
+    for (int i = 0; i < *inside; i++)
+        if (element[i]) {
+            *keep |= UINT32_C(1) << i;
+            ++*nonzeros;
+        }
+    if (*nonzeros > image->n)
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "sta: row %" PRId64 " has %d non-zeros in columns %" PRId64 "..%" PRId64
+                        ", limit n = %d",
+                        row, *nonzeros, group * image->m, group * image->m + *inside - 1, image->n);
+    return LAC_OK;
+}
+
+lac_status lac_sta_image_fits(const lac_sta_image *image, const int8_t *matrix, lac_error *err)
+{
+    uint32_t keep;
+    int nonzeros, inside;
+    for (int64_t row = 0; row < image->n_out; row++)
+        for (int64_t group = 0; group < image->groups; group++)
+            LAC_TRY(find_nonzeros(image, matrix, row, group, &keep, &nonzeros, &inside, err));
+    return LAC_OK;
+}
+
 static lac_status pack_group(const lac_sta_image *image, const int8_t *matrix, uint8_t *step,
                              int64_t row, int64_t group, int c, int lane, lac_error *err)
 {
     const int8_t *element = matrix + row * image->k + group * image->m;
-    int64_t inside = row < image->n_out ? image->k - group * image->m : 0;
-    int count = inside < 0 ? 0 : inside > image->m ? image->m : (int)inside;
-    uint32_t keep = 0;
-    int nonzeros = 0;
-    for (int i = 0; i < count; i++)
-        if (element[i]) {
-            keep |= UINT32_C(1) << i;
-            nonzeros++;
-        }
-    if (nonzeros > image->n)
-        return lac_fail(err, LAC_ERROR_INPUT,
-                        "sta: row %" PRId64 " has %d non-zeros in columns %" PRId64 "..%" PRId64
-                        ", limit n = %d",
-                        row, nonzeros, group * image->m, group * image->m + count - 1, image->n);
+    uint32_t keep;
+    int nonzeros, count;
+    LAC_TRY(find_nonzeros(image, matrix, row, group, &keep, &nonzeros, &count, err));
     for (int i = 0; nonzeros < image->n; i++)
         if (!(keep >> i & 1)) {
             keep |= UINT32_C(1) << i;

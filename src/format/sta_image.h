@@ -23,6 +23,8 @@ int64_t lac_sta_step_bytes(int n, int m, int64_t c, int64_t l, bool index);
 /* Sizes; LAC_ERROR_INPUT for N > M, M > LAC_STA_M_MAX, sizes beyond the header's 32 bits. */
 lac_status lac_sta_image_shape(lac_sta_image *image, int n, int m, int c, int l, bool index,
                                int64_t n_out, int64_t k, lac_error *err);
+/* LAC_ERROR_INPUT: a group of the matrix [n_out][k] has more than N non-zeros. */
+lac_status lac_sta_image_fits(const lac_sta_image *image, const int8_t *matrix, lac_error *err);
 /* Fills `bytes` zeroed bytes from the matrix [n_out][k]. LAC_ERROR_INPUT: a group has more than N
  * non-zeros. */
 lac_status lac_sta_image_pack(const lac_sta_image *image, const int8_t *matrix, uint8_t *bytes,

@@ -60,6 +60,11 @@ lac_status lac_view_size(lac_view view, int rank, const int64_t *dims, int64_t *
     return LAC_OK;
 }
 
+bool lac_view_groups(lac_view view, int rank, const int64_t *dims, int64_t m)
+{
+    return m > 0 && (view != LAC_VIEW_CONV || (rank > 1 && dims[1] % m == 0));
+}
+
 /* Element (row, col) of the matrix is element at[row][col] of the tensor; copies one way or the
  * other. The tensor is seen as [rows][channels][spatial], which serves all three views. */
 static void move(lac_view view, int64_t rows, int64_t cols, int64_t channels, size_t size,

@@ -11,30 +11,36 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 
-static const char *const role_names[LAC_ROLE_LIMIT] = {[LAC_ROLE_WEIGHTS] = "weights",
-                                                       [LAC_ROLE_ACTIVATIONS] = "activations",
-                                                       [LAC_ROLE_BIAS] = "bias",
-                                                       [LAC_ROLE_WEIGHTS2] = "second weights",
-                                                       [LAC_ROLE_RECURRENT] = "recurrent",
-                                                       [LAC_ROLE_QUERY] = "query",
-                                                       [LAC_ROLE_KEY] = "key",
-                                                       [LAC_ROLE_VALUE] = "value",
-                                                       [LAC_ROLE_ADJACENCY] = "adjacency",
-                                                       [LAC_ROLE_PERMUTATION] = "permutation",
-                                                       [LAC_ROLE_MASK] = "mask",
-                                                       [LAC_ROLE_IMPORTANCE] = "importance",
-                                                       [LAC_ROLE_RESIDUAL] = "residual"};
+const char *lac_role_name(lac_role role)
+{
+    static const char *const names[LAC_ROLE_LIMIT] = {[LAC_ROLE_WEIGHTS] = "weights",
+                                                      [LAC_ROLE_ACTIVATIONS] = "activations",
+                                                      [LAC_ROLE_BIAS] = "bias",
+                                                      [LAC_ROLE_WEIGHTS2] = "second weights",
+                                                      [LAC_ROLE_RECURRENT] = "recurrent",
+                                                      [LAC_ROLE_QUERY] = "query",
+                                                      [LAC_ROLE_KEY] = "key",
+                                                      [LAC_ROLE_VALUE] = "value",
+                                                      [LAC_ROLE_ADJACENCY] = "adjacency",
+                                                      [LAC_ROLE_PERMUTATION] = "permutation",
+                                                      [LAC_ROLE_MASK] = "mask",
+                                                      [LAC_ROLE_IMPORTANCE] = "importance",
+                                                      [LAC_ROLE_RESIDUAL] = "residual",
+                                                      [LAC_ROLE_STATE_H] = "hidden state",
+                                                      [LAC_ROLE_STATE_C] = "cell state"};
+    return (unsigned)role < LAC_ROLE_LIMIT ? names[role] : NULL;
+}
 
 lac_status lac_operand_size(const lac_layer *layer, lac_role role, int64_t count, lac_error *err)
 {
     const lac_tensor *tensor = &layer->operand[role].tensor;
     if (!tensor->data)
         return lac_fail(err, LAC_ERROR_INPUT, "%s: %s are not given", layer->name,
-                        role_names[role]);
+                        lac_role_name(role));
     if (lac_tensor_count(tensor) != count)
         return lac_fail(err, LAC_ERROR_INPUT,
                         "%s: %s have %" PRId64 " elements, the dims say %" PRId64, layer->name,
-                        role_names[role], lac_tensor_count(tensor), count);
+                        lac_role_name(role), lac_tensor_count(tensor), count);
     return LAC_OK;
 }
 
@@ -45,11 +51,11 @@ lac_status lac_operand_need(const lac_layer *layer, lac_role role, int64_t count
     LAC_TRY(lac_operand_size(layer, role, count, err));
     if (tensor->dtype != LAC_I8 && tensor->dtype != LAC_U8 && tensor->dtype != LAC_I16)
         return lac_fail(err, LAC_ERROR_INPUT, "%s: %s are %s, not int8, uint8 or int16",
-                        layer->name, role_names[role], lac_dtype_name(tensor->dtype));
+                        layer->name, lac_role_name(role), lac_dtype_name(tensor->dtype));
     if (operand->zero_point != 0)
         return lac_fail(err, LAC_ERROR_INPUT,
                         "%s: %s have zero point %" PRId32 "; integer layers take 0", layer->name,
-                        role_names[role], operand->zero_point);
+                        lac_role_name(role), operand->zero_point);
     return LAC_OK;
 }
 
@@ -162,6 +168,16 @@ lac_tensor lac_matrix_view(const lac_tensor *tensor, int64_t first, int64_t rows
 {
     size_t bytes = (size_t)first * (size_t)lac_dtype_bits(tensor->dtype) / 8;
     return lac_tensor_view(tensor->dtype, 2, (int64_t[]){rows, cols}, (char *)tensor->data + bytes);
+}
+
+lac_operand lac_operand_matrix(const lac_operand *operand, int64_t first, int64_t rows, int64_t k)
+{
+    lac_operand matrix = *operand;
+    bool transposed = operand->transposed;
+    matrix.packed = NULL;
+    matrix.tensor =
+        lac_matrix_view(&operand->tensor, first, transposed ? k : rows, transposed ? rows : k);
+    return matrix;
 }
 
 #define SWAP(type)                                                                                 \

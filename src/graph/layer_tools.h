@@ -12,6 +12,9 @@ lac_status lac_generate(lac_tensor *tensor, const lac_operand *pattern, uint64_t
                         uint64_t role, bool is_signed, int rank, const int64_t *dims,
                         int64_t length, int64_t inner, lac_error *err);
 
+/* "weights", "hidden state"; NULL: no such role. */
+const char *lac_role_name(lac_role role);
+
 /* The operand is there and has `count` elements of whatever type. */
 lac_status lac_operand_size(const lac_layer *layer, lac_role role, int64_t count, lac_error *err);
 /* The elements of an operand that must be there: `count` of int8, uint8 or int16, zero point 0. */
@@ -38,6 +41,10 @@ lac_status lac_gemm_layer(lac_layer *gemm, const lac_layer *parent, int64_t m, i
 
 /* Elements from `first` on as a borrowed matrix [rows][cols]. */
 lac_tensor lac_matrix_view(const lac_tensor *tensor, int64_t first, int64_t rows, int64_t cols);
+
+/* The operand as a borrowed dense matrix [rows][k] ([k][rows] where it is transposed), elements
+ * from `first` on. */
+lac_operand lac_operand_matrix(const lac_operand *operand, int64_t first, int64_t rows, int64_t k);
 
 /* A copy with axes a < b of [outer][x][y][inner] swapped: outer * [x][y] * inner elements. */
 lac_status lac_swap_axes(lac_tensor *target, const lac_tensor *source, int64_t outer, int64_t x,

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static lac_status refused(const lac_aside *aside, const char *what, lac_error *err)
@@ -63,11 +64,23 @@ lac_status lac_aside_sync(lac_aside *aside, lac_error *err)
     return failed ? refused(aside, "write", err) : LAC_OK;
 }
 
-lac_status lac_aside_rename(lac_aside *aside, lac_error *err)
+lac_status lac_aside_rename(lac_aside *aside, int n, lac_error *err)
 {
-    if (rename(aside->temporary, aside->path) != 0)
-        return refused(aside, "replace", err);
-    aside->renamed = true;
+    struct stat there;
+    for (int i = 0; i < n; i++)
+        if (lstat(aside[i].path, &there) == 0 && S_ISDIR(there.st_mode)) {
+            errno = EISDIR;
+            return refused(&aside[i], "replace", err);
+        }
+    for (int i = 0; i < n; i++) {
+        if (rename(aside[i].temporary, aside[i].path) != 0) {
+            lac_status status = refused(&aside[i], "replace", err);
+            while (i-- > 0)
+                unlink(aside[i].path);
+            return status;
+        }
+        aside[i].renamed = true;
+    }
     return LAC_OK;
 }
 
@@ -82,4 +95,31 @@ void lac_aside_release(lac_aside *aside)
     lac_free(aside->path);
     lac_free(aside->temporary);
     memset(aside, 0, sizeof *aside);
+}
+
+lac_status lac_aside_add(lac_aside_set *set, const char *path, const void *data, size_t bytes,
+                         lac_error *err)
+{
+    size_t n = (size_t)set->n;
+    lac_aside *files = lac_grow(set->file, n, n + 1, sizeof *files, err);
+    if (!files)
+        return LAC_ERROR_MEMORY;
+    set->file = files;
+    LAC_TRY(lac_aside_open(&files[n], path, err));
+    set->n++;
+    LAC_TRY(lac_aside_write(&files[n], data, bytes, err));
+    return lac_aside_sync(&files[n], err);
+}
+
+lac_status lac_aside_finish(lac_aside_set *set, lac_error *err)
+{
+    return lac_aside_rename(set->file, set->n, err);
+}
+
+void lac_aside_set_release(lac_aside_set *set)
+{
+    for (int i = 0; i < set->n; i++)
+        lac_aside_release(&set->file[i]);
+    lac_free(set->file);
+    memset(set, 0, sizeof *set);
 }

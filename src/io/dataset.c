@@ -27,6 +27,7 @@ struct lac_dataset {
     int input, output;
     double stated;
     int64_t count;
+    uint64_t seed;                              /* GLYPHS: of the images */
     lac_tensor samples, labels, lengths, train; /* what the kind needs */
     char **files;                               /* IMAGES */
     double *classes;
@@ -136,8 +137,11 @@ static lac_status open_array(lac_dataset *d, const json_t *task, lac_error *err)
     const char *set = text_of(task, "set");
     if (strncmp(set, "glyphs", 6) == 0) {
         int64_t n = json_integer_value(json_object_get(task, "n"));
+        bool train = strcmp(set, "glyphs:train") == 0;
+        int64_t all = train ? LAC_GLYPHS_TRAIN_COUNT : LAC_GLYPHS_TEST_COUNT;
         d->kind = GLYPHS;
-        d->count = n > 0 && n < LAC_GLYPHS_TEST_COUNT ? n : LAC_GLYPHS_TEST_COUNT;
+        d->seed = train ? LAC_GLYPHS_TRAIN_SEED : LAC_GLYPHS_TEST_SEED;
+        d->count = n > 0 && n < all ? n : all;
         return LAC_OK;
     }
     char path[PATH_MAX];
@@ -150,7 +154,7 @@ static lac_status open_array(lac_dataset *d, const json_t *task, lac_error *err)
         LAC_TRY(load(&d->labels, task, set, "_labels.npy", err));
     }
     char *slash = strrchr(path, '/');
-    if (slash) {
+    if (slash && strncmp(slash, "/train-", 7) != 0) { /* the training part is not its own */
         static const char *const names[] = {"/train-images-idx3-ubyte",
                                             "/train-images-idx3-ubyte.gz"};
         for (int i = 0; i < 2 && !d->train.data; i++) {
@@ -342,7 +346,7 @@ double lac_dataset_label(const lac_dataset *d, int64_t item)
 {
     if (d->kind == GLYPHS) {
         uint8_t label;
-        lac_glyphs_draw(LAC_GLYPHS_TEST_SEED, item, NULL, &label);
+        lac_glyphs_draw(d->seed, item, NULL, &label);
         return label;
     }
     return d->kind == IMAGES ? d->classes[item] : lac_tensor_get(&d->labels, item);
@@ -416,7 +420,7 @@ static lac_status token_item(lac_dataset *d, const lac_tensor *row, lac_tensor *
 static lac_status sample(lac_dataset *d, int64_t item, int run, lac_tensor *in, lac_error *err)
 {
     if (d->kind == GLYPHS)
-        return glyph(d, LAC_GLYPHS_TEST_SEED, item, in, err);
+        return glyph(d, d->seed, item, in, err);
     if (d->kind == IMAGES) {
         char path[2 * PATH_MAX];
         lac_tensor image;

@@ -13,13 +13,24 @@
 #include <jansson.h>
 #include <lacuna/graph.h>
 
-/* All tasks of a model: from its metadata, else from `meta_path`, else from meta.json beside
+/* All tasks of a model: from `meta_path`, else from its metadata, else from meta.json beside
  * `model_path` (those that name this file). An array (maybe empty) with `base` and `preprocess`
- * filled in; the caller's. */
+ * filled in; the caller's. A base in the metadata is relative to the model's folder; where that is
+ * not there, it is $LACUNA_DATA. */
 lac_status lac_tasks_find(json_t **tasks, const lac_graph *graph, const char *model_path,
                           const char *meta_path, lac_error *err);
-/* Writes the tasks into the graph's metadata, so that a compressed file needs no flags again. */
+/* Writes the tasks into the graph's metadata, so that a compressed file needs no flags again: their
+ * bases as seen from the folder of `path`, where the file will lie. */
+lac_status lac_tasks_keep_for(lac_graph *graph, const json_t *tasks, const char *path,
+                              lac_error *err);
+/* The same without bases, for a graph that goes to no file. */
 lac_status lac_tasks_keep(lac_graph *graph, const json_t *tasks, lac_error *err);
+
+/* The task of the part of `task`'s data that is for training, NULL when there is none: files
+ * train_u8.npy, train_labels.npy or train-images-idx3-ubyte[.gz], train-labels-idx1-ubyte[.gz] in
+ * `folder`, or (`folder` NULL) beside the task's set; other draws of the glyphs. The caller's. */
+lac_status lac_task_training(json_t **training, const json_t *task, const char *folder,
+                             lac_error *err);
 
 typedef struct lac_dataset lac_dataset;
 

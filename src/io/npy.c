@@ -133,14 +133,14 @@ lac_status lac_npy_load(lac_tensor *tensor, const char *path, lac_error *err)
     return status == LAC_OK ? LAC_OK : lac_fail_in(err, status, "%s", path);
 }
 
-lac_status lac_npy_save(const lac_tensor *tensor, const char *path, lac_error *err)
+lac_status lac_npy_format(const lac_tensor *tensor, lac_text *file, lac_error *err)
 {
     const char *descr = NULL;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (types[i].dtype == tensor->dtype)
             descr = types[i].descr;
     if (!descr)
-        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s: .npy has no %s", path,
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, ".npy has no %s",
                         lac_dtype_name(tensor->dtype));
     lac_text text = {0};
     lac_text_add(&text, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
@@ -154,7 +154,6 @@ lac_status lac_npy_save(const lac_tensor *tensor, const char *path, lac_error *e
     while ((10 + text.length + 1) % 64 && !text.failed)
         lac_text_add(&text, " ");
     lac_text_add(&text, "\n");
-    lac_text file = {0};
     const unsigned char prefix[10] = {0x93,
                                       'N',
                                       'U',
@@ -165,13 +164,22 @@ lac_status lac_npy_save(const lac_tensor *tensor, const char *path, lac_error *e
                                       0,
                                       (unsigned char)(text.length & 255),
                                       (unsigned char)(text.length >> 8)};
-    lac_text_bytes(&file, prefix, sizeof prefix);
-    lac_text_bytes(&file, text.data ? text.data : "", text.length);
-    lac_text_bytes(&file, tensor->data, lac_tensor_bytes(tensor));
-    lac_status status = file.failed || text.failed
-                            ? lac_fail(err, LAC_ERROR_MEMORY, "%s: out of memory", path)
-                            : lac_write_file(path, file.data, file.length, err);
+    lac_text_bytes(file, prefix, sizeof prefix);
+    lac_text_bytes(file, text.data ? text.data : "", text.length);
+    lac_text_bytes(file, tensor->data, lac_tensor_bytes(tensor));
+    file->failed |= text.failed;
     lac_text_release(&text);
+    return file->failed ? lac_fail(err, LAC_ERROR_MEMORY, "out of memory") : LAC_OK;
+}
+
+lac_status lac_npy_save(const lac_tensor *tensor, const char *path, lac_error *err)
+{
+    lac_text file = {0};
+    lac_status status = lac_npy_format(tensor, &file, err);
+    if (status != LAC_OK)
+        status = lac_fail_in(err, status, "%s", path);
+    else
+        status = lac_write_file(path, file.data, file.length, err);
     lac_text_release(&file);
     return status;
 }

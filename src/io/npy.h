@@ -2,10 +2,15 @@
 #ifndef LACUNA_IO_NPY_H
 #define LACUNA_IO_NPY_H
 
+#include "core/text.h"
+
 #include <lacuna/core.h>
 
 /* An array in memory; the tensor gets bytes of its own. */
 lac_status lac_npy_parse(lac_tensor *tensor, const void *data, size_t bytes, lac_error *err);
+
+/* Appends the array as the bytes of an .npy file. */
+lac_status lac_npy_format(const lac_tensor *tensor, lac_text *file, lac_error *err);
 
 /* One array of an .npz: called with its name without ".npy"; the tensor is the callee's to share.
  */

@@ -239,22 +239,20 @@ static lac_status pack(const writer *w, uint8_t **block, size_t *bytes, lac_erro
 static lac_status write_both(const writer *w, const char *path, const char *data_path,
                              const uint8_t *block, size_t bytes, lac_error *err)
 {
-    lac_aside model = {0}, data = {0};
-    lac_status status = lac_aside_open(&data, data_path, err);
+    lac_aside both[2] = {0}, *data = &both[0], *model = &both[1];
+    lac_status status = lac_aside_open(data, data_path, err);
     if (status == LAC_OK)
-        status = write_data(w, &data, err);
+        status = write_data(w, data, err);
     if (status == LAC_OK)
-        status = lac_aside_open(&model, path, err);
+        status = lac_aside_open(model, path, err);
     if (status == LAC_OK)
-        status = lac_aside_write(&model, block, bytes, err);
+        status = lac_aside_write(model, block, bytes, err);
     if (status == LAC_OK)
-        status = lac_aside_sync(&model, err);
+        status = lac_aside_sync(model, err);
     if (status == LAC_OK)
-        status = lac_aside_rename(&data, err);
-    if (status == LAC_OK)
-        status = lac_aside_rename(&model, err);
-    lac_aside_release(&model);
-    lac_aside_release(&data);
+        status = lac_aside_rename(both, 2, err);
+    lac_aside_release(model);
+    lac_aside_release(data);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include "op/binary.h"
 
 #include "core/clones.h"
+#include "op/gradient.h"
 
 #include <math.h>
 
@@ -183,7 +184,7 @@ TABLE(prelu)
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-#define ARITHMETIC_ROW(variable, onnx, summary)                                                    \
+#define ARITHMETIC_ROW(variable, onnx, summary, gradient_)                                         \
     const lac_op lac_op_##variable = {                                                             \
         .row = LAC_ROW(lac_op, onnx, summary),                                                     \
         .domain = "",                                                                              \
@@ -193,6 +194,7 @@ TABLE(prelu)
         .flags = LAC_OP_INPLACE | LAC_OP_ELEMENTWISE,                                              \
         .infer = infer_arithmetic,                                                                 \
         .run = run_##variable,                                                                     \
+        .gradient = gradient_,                                                                     \
     };
 #define RUN(variable)                                                                              \
     static lac_status run_##variable(const lac_call *call, lac_error *err)                         \
@@ -203,11 +205,11 @@ TABLE(prelu)
     }
 
 RUN(add)
-ARITHMETIC_ROW(add, "Add", "A + B")
+ARITHMETIC_ROW(add, "Add", "A + B", lac_gradient_add)
 RUN(sub)
-ARITHMETIC_ROW(sub, "Sub", "A - B")
+ARITHMETIC_ROW(sub, "Sub", "A - B", lac_gradient_sub)
 RUN(mul)
-ARITHMETIC_ROW(mul, "Mul", "A * B")
+ARITHMETIC_ROW(mul, "Mul", "A * B", lac_gradient_mul)
 
 static lac_status no_zero(const lac_call *call, lac_error *err)
 {
@@ -227,7 +229,7 @@ static lac_status run_div(const lac_call *call, lac_error *err)
     lac_binary_apply(div_kernels, call->in[0], call->in[1], &call->out[0]);
     return LAC_OK;
 }
-ARITHMETIC_ROW(div, "Div", "A / B; integers towards 0")
+ARITHMETIC_ROW(div, "Div", "A / B; integers towards 0", NULL)
 
 static lac_status infer_mod(const lac_call *call, lac_error *err)
 {

@@ -2,6 +2,7 @@
  * integer to integer keeps the low bits, as C and numpy do), floats through double (so that float
  * to integer truncates and saturates, NaN becoming 0). */
 #include "op/common.h"
+#include "op/gradient.h"
 
 #include "core/parallel.h"
 
@@ -177,6 +178,7 @@ const lac_op lac_op_cast = {
     .flags = LAC_OP_ELEMENTWISE,
     .infer = infer_cast,
     .run = run_cast,
+    .gradient = lac_gradient_cast,
 };
 
 static lac_status infer_castlike(const lac_call *call, lac_error *err)

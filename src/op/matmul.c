@@ -2,6 +2,7 @@
 #include "op/nn.h"
 
 #include "core/memory.h"
+#include "op/gradient.h"
 #include "op/product.h"
 
 #include <inttypes.h>
@@ -179,6 +180,7 @@ const lac_op lac_op_matmul = {
     .infer = matmul_infer,
     .run = matmul_run,
     .as_layer = matmul_as_layer,
+    .gradient = lac_gradient_matmul,
 };
 
 /* ---- Gemm ----------------------------------------------------------------------------------- */
@@ -324,4 +326,5 @@ const lac_op lac_op_gemm = {
     .infer = gemm_infer,
     .run = gemm_run,
     .as_layer = gemm_as_layer,
+    .gradient = lac_gradient_gemm,
 };

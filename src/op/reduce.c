@@ -6,6 +6,7 @@
 
 #include "core/parallel.h"
 #include "core/vmath.h"
+#include "op/gradient.h"
 
 #include <math.h>
 #include <string.h>
@@ -361,7 +362,7 @@ static lac_status run_reduce(const lac_call *call, kind how, lac_error *err)
     return LAC_OK;
 }
 
-#define ROW(variable, onnx, summary, how, infer_)                                                  \
+#define ROW(variable, onnx, summary, how, infer_, gradient_)                                       \
     static lac_status run_##variable(const lac_call *call, lac_error *err)                         \
     {                                                                                              \
         return run_reduce(call, how, err);                                                         \
@@ -374,16 +375,18 @@ static lac_status run_reduce(const lac_call *call, kind how, lac_error *err)
         .attributes = "axes:ints keepdims:int=1 noop_with_empty_axes:int=0",                       \
         .infer = infer_,                                                                           \
         .run = run_##variable,                                                                     \
+        .gradient = gradient_,                                                                     \
     };
 
-ROW(reduce_sum, "ReduceSum", "sum over axes", SUM, infer_numbers)
-ROW(reduce_mean, "ReduceMean", "mean over axes", MEAN, infer_extremum)
-ROW(reduce_max, "ReduceMax", "largest element over axes", MAX, infer_extremum)
-ROW(reduce_min, "ReduceMin", "smallest element over axes", MIN, infer_extremum)
-ROW(reduce_prod, "ReduceProd", "product over axes", PROD, infer_numbers)
-ROW(reduce_l1, "ReduceL1", "sum of magnitudes over axes", L1, infer_numbers)
-ROW(reduce_l2, "ReduceL2", "root of the sum of squares over axes", L2, infer_numbers)
-ROW(reduce_log_sum, "ReduceLogSum", "logarithm of the sum over axes", LOG_SUM, infer_numbers)
+ROW(reduce_sum, "ReduceSum", "sum over axes", SUM, infer_numbers, lac_gradient_reduce_sum)
+ROW(reduce_mean, "ReduceMean", "mean over axes", MEAN, infer_extremum, lac_gradient_reduce_mean)
+ROW(reduce_max, "ReduceMax", "largest element over axes", MAX, infer_extremum, NULL)
+ROW(reduce_min, "ReduceMin", "smallest element over axes", MIN, infer_extremum, NULL)
+ROW(reduce_prod, "ReduceProd", "product over axes", PROD, infer_numbers, NULL)
+ROW(reduce_l1, "ReduceL1", "sum of magnitudes over axes", L1, infer_numbers, NULL)
+ROW(reduce_l2, "ReduceL2", "root of the sum of squares over axes", L2, infer_numbers, NULL)
+ROW(reduce_log_sum, "ReduceLogSum", "logarithm of the sum over axes", LOG_SUM, infer_numbers, NULL)
 ROW(reduce_log_sum_exp, "ReduceLogSumExp", "logarithm of the sum of exponentials over axes",
-    LOG_SUM_EXP, infer_numbers)
-ROW(reduce_sum_square, "ReduceSumSquare", "sum of squares over axes", SUM_SQUARE, infer_numbers)
+    LOG_SUM_EXP, infer_numbers, NULL)
+ROW(reduce_sum_square, "ReduceSumSquare", "sum of squares over axes", SUM_SQUARE, infer_numbers,
+    NULL)

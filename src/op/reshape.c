@@ -1,5 +1,6 @@
 /* Operators that keep the bytes and change the shape. */
 #include "op/common.h"
+#include "op/gradient.h"
 
 #include <string.h>
 
@@ -26,6 +27,7 @@ const lac_op lac_op_identity = {
     .flags = LAC_OP_VIEW | LAC_OP_ELEMENTWISE,
     .infer = infer_identity,
     .run = run_view,
+    .gradient = lac_gradient_identity,
 };
 
 /* Inference only: data passes, the optional mask is all true. Opset 7..11 gave the mask the type
@@ -67,6 +69,7 @@ const lac_op lac_op_dropout = {
     .flags = LAC_OP_VIEW,
     .infer = infer_dropout,
     .run = run_dropout,
+    .gradient = lac_gradient_identity,
 };
 
 static lac_status infer_reshape(const lac_call *call, lac_error *err)
@@ -132,6 +135,7 @@ const lac_op lac_op_reshape = {
     .flags = LAC_OP_VIEW,
     .infer = infer_reshape,
     .run = run_view,
+    .gradient = lac_gradient_reshape,
 };
 
 static lac_status infer_flatten(const lac_call *call, lac_error *err)
@@ -157,6 +161,7 @@ const lac_op lac_op_flatten = {
     .flags = LAC_OP_VIEW,
     .infer = infer_flatten,
     .run = run_view,
+    .gradient = lac_gradient_reshape,
 };
 
 /* The axes of Squeeze and Unsqueeze: attribute before opset 13, input from there. */
@@ -209,6 +214,7 @@ const lac_op lac_op_squeeze = {
     .flags = LAC_OP_VIEW,
     .infer = infer_squeeze,
     .run = run_view,
+    .gradient = lac_gradient_reshape,
 };
 
 static lac_status infer_unsqueeze(const lac_call *call, lac_error *err)
@@ -240,4 +246,5 @@ const lac_op lac_op_unsqueeze = {
     .flags = LAC_OP_VIEW,
     .infer = infer_unsqueeze,
     .run = run_view,
+    .gradient = lac_gradient_reshape,
 };

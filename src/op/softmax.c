@@ -6,6 +6,7 @@
 #include "core/clones.h"
 #include "core/parallel.h"
 #include "core/vmath.h"
+#include "op/gradient.h"
 #include "op/nn_math.h"
 
 #include <math.h>
@@ -195,7 +196,7 @@ static lac_status hardmax_run(const lac_call *call, lac_error *err)
     return LAC_OK;
 }
 
-#define ROW(variable, name_, summary_, run_)                                                       \
+#define ROW(variable, name_, summary_, run_, gradient_)                                            \
     const lac_op variable = {.row = LAC_ROW(lac_op, name_, summary_),                              \
                              .domain = "",                                                         \
                              .since = 1,                                                           \
@@ -203,7 +204,10 @@ static lac_status hardmax_run(const lac_call *call, lac_error *err)
                              .attributes = "axis:int",                                             \
                              .flags = LAC_OP_INPLACE,                                              \
                              .infer = infer,                                                       \
-                             .run = run_}
-ROW(lac_op_softmax, "Softmax", "exp(x) / sum exp(x) along an axis", softmax_run);
-ROW(lac_op_log_softmax, "LogSoftmax", "x - log sum exp(x) along an axis", log_softmax_run);
-ROW(lac_op_hardmax, "Hardmax", "1 at the first maximum along an axis, else 0", hardmax_run);
+                             .run = run_,                                                          \
+                             .gradient = gradient_}
+ROW(lac_op_softmax, "Softmax", "exp(x) / sum exp(x) along an axis", softmax_run,
+    lac_gradient_softmax);
+ROW(lac_op_log_softmax, "LogSoftmax", "x - log sum exp(x) along an axis", log_softmax_run,
+    lac_gradient_log_softmax);
+ROW(lac_op_hardmax, "Hardmax", "1 at the first maximum along an axis, else 0", hardmax_run, NULL);

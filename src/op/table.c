@@ -12,13 +12,20 @@
 static const lac_row *const builtin[] = {
 #include "op/rows.inc"
     NULL};
-lac_table lac_ops = LAC_TABLE("operator", builtin, sizeof(lac_op));
 
 /* Files write the standard domain in two ways. */
 static const char *plain_domain(const char *domain)
 {
     return !domain || strcmp(domain, "ai.onnx") == 0 ? "" : domain;
 }
+
+static bool same_op(const lac_row *a, const lac_row *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(plain_domain(((const lac_op *)a)->domain),
+                                                   plain_domain(((const lac_op *)b)->domain)) == 0;
+}
+
+lac_table lac_ops = {"operator", builtin, sizeof(lac_op), NULL, 0, same_op};
 
 lac_status lac_register_op(const lac_op *row, lac_error *err)
 {

@@ -1,5 +1,6 @@
 /* Transpose, and the rearrangements that are a transposition under other names. */
 #include "op/common.h"
+#include "op/gradient.h"
 
 #include <string.h>
 
@@ -67,6 +68,7 @@ const lac_op lac_op_transpose = {
     .attributes = "perm:ints",
     .infer = infer_transpose,
     .run = run_transpose,
+    .gradient = lac_gradient_transpose,
 };
 
 /* ---- DepthToSpace, SpaceToDepth: [n, c, h, w] with c or h and w taken apart ----------------- */

@@ -6,6 +6,7 @@
 #include "core/clones.h"
 #include "core/parallel.h"
 #include "core/vmath.h"
+#include "op/gradient.h"
 
 #include <math.h>
 
@@ -78,7 +79,7 @@ static lac_status infer_number(const lac_call *call, lac_error *err)
 }
 
 /* One row with its run function. */
-#define ROW(variable, onnx, summary, since_, set, infer_, schema, ...)                             \
+#define ROW_WITH(gradient_, variable, onnx, summary, since_, set, infer_, schema, ...)             \
     static lac_status run_##variable(const lac_call *call, lac_error *err)                         \
     {                                                                                              \
         static const unary rule = {__VA_ARGS__};                                                   \
@@ -94,7 +95,9 @@ static lac_status infer_number(const lac_call *call, lac_error *err)
         .flags = LAC_OP_INPLACE | LAC_OP_ELEMENTWISE,                                              \
         .infer = infer_,                                                                           \
         .run = run_##variable,                                                                     \
+        .gradient = gradient_,                                                                     \
     };
+#define ROW(...) ROW_WITH(NULL, __VA_ARGS__)
 #define FLOAT(variable, onnx, summary, since_)                                                     \
     ROW(variable, onnx, summary, since_, LAC_OP_FLOATS, infer_float, "", .f32 = variable##_f32,    \
         .f64 = variable##_f64)
@@ -168,8 +171,8 @@ static lac_status infer_neg(const lac_call *call, lac_error *err)
     LAC_TRY(lac_op_inputs(call, 1, 1, LAC_OP_FLOATS | LAC_OP_SIGNED, err));
     return lac_op_out_same(call, err);
 }
-ROW(neg, "Neg", "negation", 6, LAC_OP_FLOATS | LAC_OP_SIGNED, infer_neg, "", .f32 = neg_f32,
-    .f64 = neg_f64, .ints = neg_ints)
+ROW_WITH(lac_gradient_neg, neg, "Neg", "negation", 6, LAC_OP_FLOATS | LAC_OP_SIGNED, infer_neg, "",
+         .f32 = neg_f32, .f64 = neg_f64, .ints = neg_ints)
 
 LOOP(sign, v != v ? v : (float)((v > 0) - (v < 0)))
 F64(sign, v != v ? v : (v > 0) - (v < 0))
@@ -184,8 +187,8 @@ F64(relu, v < 0 ? 0 : v)
 #define INT_BODY v < zero ? zero : v
 INTS(relu)
 #undef INT_BODY
-ROW(relu, "Relu", "max(x, 0)", 6, LAC_OP_NUMBERS, infer_number, "", .f32 = relu_f32,
-    .f64 = relu_f64, .ints = relu_ints)
+ROW_WITH(lac_gradient_relu, relu, "Relu", "max(x, 0)", 6, LAC_OP_NUMBERS, infer_number, "",
+         .f32 = relu_f32, .f64 = relu_f64, .ints = relu_ints)
 
 /* ---- vector functions ---------------------------------------------------------------------- */
 

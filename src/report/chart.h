@@ -25,7 +25,11 @@ typedef struct lac_chart_bar_data {
     const char *const *groups; /* [n_groups]: names at the left, cut with an ellipsis if long */
     const char *const *series; /* [n_series]: the legend; unused when n_series is 1, may be NULL */
     const double *values;      /* [n_groups][n_series] */
-    int decimals;              /* of the figures beside the bars; -1: four significant digits */
+    /* [n_groups][n_series] or NULL: where a text stands ("host 5 of 30 layers"), the bar counts
+     * only a part: it is hatched, and the text stands beside its figure. NULL elements: whole bars.
+     */
+    const char *const *partial;
+    int decimals; /* of the figures beside the bars; -1: four significant digits */
     lac_chart_scale scale;
 } lac_chart_bar_data;
 void lac_chart_bars(lac_text *out, const lac_chart_bar_data *bars);

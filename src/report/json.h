@@ -10,4 +10,8 @@
  * "notes": []}; the caller's. */
 json_t *lac_report_to_json(const lac_report *report);
 
+/* A JSON string of text that may come from a file and be any bytes: those that are not UTF-8 become
+ * U+FFFD. NULL when memory is short. */
+json_t *lac_json_text(const char *text);
+
 #endif

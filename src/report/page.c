@@ -60,7 +60,7 @@ static const char style[] =
     "border-radius:9px;margin-top:3px;letter-spacing:.01em;white-space:nowrap}\n"
     ".measured{color:var(--measured);background:var(--measured-bg)}\n"
     ".simulated{color:var(--simulated);background:var(--simulated-bg)}\n"
-    ".published{color:var(--published);background:var(--published-bg)}\n"
+    ".published,.stated{color:var(--published);background:var(--published-bg)}\n"
     ".derived{color:var(--derived);background:var(--derived-bg)}\n"
     ".note{margin:0;padding:8px 16px;font-size:13px;color:var(--soft);"
     "border-top:1px solid var(--line)}\n"
@@ -72,6 +72,7 @@ static const char style[] =
     "font-family:inherit}\n"
     "svg text{fill:var(--ink)}svg .soft{fill:var(--soft)}svg .grid{stroke:var(--line)}\n"
     "svg .axis,svg .leader{stroke:var(--soft)}svg .dot{stroke:var(--card)}\n"
+    "svg .hatch{stroke:var(--card)}\n"
     ".s1{fill:var(--s1)}.s2{fill:var(--s2)}.s3{fill:var(--s3)}.s4{fill:var(--s4)}"
     ".s5{fill:var(--s5)}.s6{fill:var(--s6)}.s7{fill:var(--s7)}.s8{fill:var(--s8)}\n"
     "footer{padding-top:22px;padding-bottom:36px;color:var(--soft);font-size:13px}\n"
@@ -117,11 +118,6 @@ void lac_page_begin(lac_text *out, const char *title, const char *subtitle)
 void lac_page_section(lac_text *out, const char *heading)
 {
     element(out, "h2", "", heading);
-}
-
-void lac_page_paragraph(lac_text *out, const char *text)
-{
-    element(out, "p", "", text);
 }
 
 void lac_page_command(lac_text *out, const char *text)

@@ -10,7 +10,6 @@
 
 void lac_page_begin(lac_text *out, const char *title, const char *subtitle); /* subtitle: or "" */
 void lac_page_section(lac_text *out, const char *heading);
-void lac_page_paragraph(lac_text *out, const char *text);
 void lac_page_command(lac_text *out, const char *text); /* preformatted: the command behind it */
 void lac_page_report(lac_text *out, const lac_report *report);
 void lac_page_end(lac_text *out, const char *footer); /* footer: or "" */

@@ -16,6 +16,7 @@ typedef struct column {
 typedef struct cell {
     char *text; /* as printed; NULL: empty */
     char *remark;
+    int mark;      /* of a footnote, from 1; its text is the remark */
     double number; /* NAN: none */
     bool integer;
     int64_t whole;
@@ -23,7 +24,7 @@ typedef struct cell {
 
 struct lac_report {
     char *title;
-    int n_columns, n_rows, n_notes;
+    int n_columns, n_rows, n_notes, n_marks;
     column *columns;
     cell *cells; /* [n_rows][n_columns] */
     char **notes;
@@ -31,8 +32,9 @@ struct lac_report {
 
 const char *lac_label_name(lac_label label)
 {
-    static const char *const names[] = {"", "measured", "simulated", "published", "derived"};
-    return (unsigned)label < 5 ? names[label] : "";
+    static const char *const names[] = {"",          "measured", "simulated",
+                                        "published", "derived",  "stated"};
+    return (unsigned)label < sizeof names / sizeof *names ? names[label] : "";
 }
 
 lac_report *lac_report_make(const char *title, lac_error *err)
@@ -136,6 +138,33 @@ lac_status lac_report_remark(lac_report *report, const char *key, const char *te
 {
     cell *c = last_cell(report, key, err);
     return c ? replace(&c->remark, text, err) : LAC_ERROR_INTERNAL;
+}
+
+/* The mark of a footnote that says `text`, or 0. */
+static int mark_of(const lac_report *report, const char *text)
+{
+    for (int i = 0; i < report->n_rows * report->n_columns; i++)
+        if (report->cells[i].mark && strcmp(report->cells[i].remark, text) == 0)
+            return report->cells[i].mark;
+    return 0;
+}
+
+lac_status lac_report_footnote(lac_report *report, const char *key, const char *text,
+                               lac_error *err)
+{
+    int mark = mark_of(report, text);
+    if (!mark) {
+        lac_text note = {0};
+        lac_text_add(&note, "[%d] %s", report->n_marks + 1, text);
+        lac_status status = note.failed ? lac_fail(err, LAC_ERROR_MEMORY, "out of memory")
+                                        : lac_report_note(report, note.data, err);
+        lac_text_release(&note);
+        LAC_TRY(status);
+        mark = ++report->n_marks;
+    }
+    LAC_TRY(lac_report_remark(report, key, text, err));
+    last_cell(report, key, err)->mark = mark;
+    return LAC_OK;
 }
 
 const char *lac_group_digits(int64_t value, char *text, size_t size)
@@ -289,9 +318,12 @@ static void heading_of(const column *c, lac_text *out)
 /* The whole text of a cell: figure and remark. */
 static void cell_text(const cell *c, lac_text *out)
 {
+    const char *gap = c->text && c->text[0] ? " " : "";
     lac_text_add(out, "%s", c->text ? c->text : "");
-    if (c->remark)
-        lac_text_add(out, "%s(%s)", c->text && c->text[0] ? " " : "", c->remark);
+    if (c->mark)
+        lac_text_add(out, "%s[%d]", gap, c->mark);
+    else if (c->remark)
+        lac_text_add(out, "%s(%s)", gap, c->remark);
 }
 
 static bool is_numeric(const lac_report *report, int column_index)
@@ -449,8 +481,11 @@ void lac_report_csv(const lac_report *report, lac_text *out)
 
 void lac_html_escape(lac_text *out, const char *text)
 {
-    for (; *text; text++)
-        switch (*text) {
+    lac_text plain = {0};
+    lac_text_utf8(&plain, text);
+    out->failed |= plain.failed;
+    for (const char *c = plain.data ? plain.data : ""; *c; c++)
+        switch (*c) {
         case '&':
             lac_text_add(out, "&amp;");
             break;
@@ -464,8 +499,9 @@ void lac_html_escape(lac_text *out, const char *text)
             lac_text_add(out, "&quot;");
             break;
         default:
-            lac_text_bytes(out, text, 1);
+            lac_text_bytes(out, c, 1);
         }
+    lac_text_release(&plain);
 }
 
 void lac_report_html(const lac_report *report, lac_text *out)
@@ -494,7 +530,9 @@ void lac_report_html(const lac_report *report, lac_text *out)
             const cell *c = &report->cells[r * report->n_columns + i];
             lac_text_add(out, "<td%s>", is_numeric(report, i) ? " class=\"number\"" : "");
             lac_html_escape(out, c->text ? c->text : "");
-            if (c->remark) {
+            if (c->mark) {
+                lac_text_add(out, " <sup>[%d]</sup>", c->mark);
+            } else if (c->remark) {
                 lac_text_add(out, "<br><span class=\"remark\">");
                 lac_html_escape(out, c->remark);
                 lac_text_add(out, "</span>");

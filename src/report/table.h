@@ -14,7 +14,8 @@ typedef enum lac_label {
     LAC_LABEL_MEASURED,
     LAC_LABEL_SIMULATED,
     LAC_LABEL_PUBLISHED,
-    LAC_LABEL_DERIVED
+    LAC_LABEL_DERIVED,
+    LAC_LABEL_STATED /* by whoever made the model: its meta.json or metadata */
 } lac_label;
 const char *lac_label_name(lac_label label); /* "measured"; "" for none */
 
@@ -34,6 +35,10 @@ lac_status lac_report_number(lac_report *report, const char *key, double value, 
 lac_status lac_report_integer(lac_report *report, const char *key, int64_t value, lac_error *err);
 /* A small remark behind the cell's figure ("host 2 of 14 layers: softmax"). */
 lac_status lac_report_remark(lac_report *report, const char *key, const char *text, lac_error *err);
+/* The same for a long text: the cell gets a mark, [1], and the text stands once under the table,
+ * however many cells share it. */
+lac_status lac_report_footnote(lac_report *report, const char *key, const char *text,
+                               lac_error *err);
 /* A line under the table. */
 lac_status lac_report_note(lac_report *report, const char *text, lac_error *err);
 
@@ -57,7 +62,7 @@ void lac_report_html(const lac_report *report, lac_text *out); /* <table>, escap
 
 /* 1234567 -> "1,234,567" */
 const char *lac_group_digits(int64_t value, char *text, size_t size);
-/* & < > " as entities. */
+/* & < > " as entities, bytes that are not UTF-8 as U+FFFD. */
 void lac_html_escape(lac_text *out, const char *text);
 
 #endif

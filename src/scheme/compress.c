@@ -4,6 +4,7 @@
 
 #include "core/memory.h"
 
+#include <lacuna/kernel.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static lac_status run(lac_compression *compression, const lac_composition *compo
             status = scheme->prepare(compression, params, err);
         if (status == LAC_OK && scheme->step)
             status = scheme->step(compression, params, err);
-        if (status == LAC_OK)
+        if (status == LAC_OK && scheme->finish)
             status = scheme->finish(compression, params, err);
         if (status != LAC_OK)
             return lac_fail_in(err, status, "scheme %s", scheme->row.name);
@@ -53,33 +54,51 @@ static double relative_error(const lac_tensor *now, const lac_tensor *before)
     return norm > 0 ? sqrt(difference / norm) : 0;
 }
 
-/* What the user may hope for, from facts of this weight only. */
+/* Whether a kernel reads weights in `format` beside activations of `dtype`. */
+static bool runs_packed(const lac_format *format, lac_dtype dtype)
+{
+    for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
+        const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
+        if (kernel->dtype == dtype && strcmp(kernel->format, format->row.name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What the user may hope for, from facts of this weight and of the tables only. */
 static void expect(lac_weight *weight)
 {
     double density = (double)weight->nonzeros / (double)(weight->rows * weight->cols);
     double ratio =
         (double)weight->bytes_before / (double)(weight->bytes_after + !weight->bytes_after);
+    bool integers = weight->scale && weight->input_scale > 0; /* on both sides of the product */
+    lac_dtype arrives = !integers ? LAC_F32 : weight->input_unsigned ? LAC_U8 : LAC_I8;
+    bool packed =
+        weight->format && (integers || !weight->scale) && runs_packed(weight->format, arrives);
     const char *speed;
-    if (weight->format && strcmp(weight->format->row.name, "nm") == 0)
-        speed = weight->scale ? "an N:M kernel skips the zeros where it beats the dense one"
-                              : "N:M kernels skip the zeros; quantise too for the integer ones";
-    else if (weight->input_scale > 0)
+    if (packed && !integers && runs_packed(weight->format, LAC_I8))
+        speed = "runs packed where that is faster; quantise too for the integer kernels";
+    else if (packed)
+        speed = "runs packed where that is faster";
+    else if (integers)
         speed = "faster where 8-bit products are (VNNI)";
     else if (weight->scale)
         speed = "as fast as float32: activations stay float (no calibration data)";
     else if (density < 0.9 && !weight->format)
-        speed = "neither faster nor smaller: zeros stored densely";
+        speed = "not faster: zeros stored densely";
     else
         speed = "runs at the dense speed after unpacking";
     if (!weight->changed)
-        snprintf(weight->expect, sizeof weight->expect, "unchanged: %s",
-                 weight->keep[0] ? weight->keep : "no scheme touches it");
+        speed = weight->keep[0] ? weight->keep : "no scheme touches it";
+    snprintf(weight->expect, sizeof weight->expect, "%s", speed);
+    if (!weight->changed)
+        snprintf(weight->gain, sizeof weight->gain, "unchanged");
     else if (ratio >= 1.005)
-        snprintf(weight->expect, sizeof weight->expect, "%.2fx smaller; %s", ratio, speed);
+        snprintf(weight->gain, sizeof weight->gain, "%.2fx smaller", ratio);
     else if (ratio <= 0.995)
-        snprintf(weight->expect, sizeof weight->expect, "%.2fx larger; %s", 1 / ratio, speed);
+        snprintf(weight->gain, sizeof weight->gain, "%.2fx larger", 1 / ratio);
     else
-        snprintf(weight->expect, sizeof weight->expect, "same size; %s", speed);
+        snprintf(weight->gain, sizeof weight->gain, "same size");
 }
 
 lac_status lac_compress(lac_compression *compression, const lac_graph *graph, const char *text,

@@ -1,6 +1,7 @@
 /* int8: weights on a symmetric grid of 127 steps per output channel, activations of the same layers
  * on an 8-bit grid per tensor (0..255 where nothing is negative), its step chosen by least squared
- * error over calibration data. The graph says it with QuantizeLinear / DequantizeLinear pairs. */
+ * error over calibration data, run through the network as the schemes before this one left it. The
+ * graph says it with QuantizeLinear / DequantizeLinear pairs. */
 #include "core/memory.h"
 #include "exec/calibrate.h"
 #include "scheme/weights.h"
@@ -34,9 +35,13 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
         int64_t samples = lac_params_int(params, "samples");
         if (samples > calibration->samples)
             samples = calibration->samples;
-        LAC_TRY(lac_ranges_collect(&ranges, compression->graph, samples, calibration->sample,
-                                   calibration->context, compression->progress,
-                                   compression->progress_context, err));
+        lac_graph *draft; /* what schemes before this one made of the network */
+        LAC_TRY(lac_weights_draft(compression, &draft, err));
+        lac_status collected =
+            lac_ranges_collect(&ranges, draft, samples, calibration->sample, calibration->context,
+                               compression->progress, compression->progress_context, err);
+        lac_graph_free(draft);
+        LAC_TRY(collected);
     }
     lac_status status = LAC_OK;
     for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)

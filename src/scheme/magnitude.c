@@ -85,15 +85,21 @@ lac_status lac_weights_prune(lac_weight *const *weights, int n, double density, 
     return LAC_OK;
 }
 
-/* A first layer with few inputs and tiny layers are the user's choice too, except that groups must
- * exist: K at least m. */
+/* A first layer and tiny layers are the user's choice too, except that there must be a group, and
+ * that groups must mean the same to the file and to accelerators (docs/formats/nm.md): they do not
+ * cross the windows of a convolution. */
 static bool fits(lac_weight *weight, int m)
 {
-    int64_t along = weight->view == LAC_VIEW_CONV ? weight->tensor.dims[1] : weight->cols;
-    if (along >= m && along % m == 0)
+    bool groups = lac_view_groups(weight->view, weight->tensor.rank, weight->tensor.dims, m);
+    if (groups && weight->cols >= m)
         return true;
-    snprintf(weight->keep, sizeof weight->keep, "K = %lld is no multiple of m = %d",
-             (long long)along, m);
+    if (groups)
+        snprintf(weight->keep, sizeof weight->keep, "not pruned: K = %lld is below m = %d",
+                 (long long)weight->cols, m);
+    else
+        snprintf(weight->keep, sizeof weight->keep,
+                 "not pruned: the channels of a window (%lld) are no multiple of m = %d",
+                 (long long)weight->tensor.dims[1], m);
     return false;
 }
 
@@ -124,6 +130,9 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
     double density = lac_params_real(params, "density");
     if (lac_params_int(params, "m") > 0)
         return finish_groups(compression, params, err);
+    if (params->is_set[0]) /* n; unstructured pruning was not meant */
+        return lac_fail(err, LAC_ERROR_INPUT, "n = %d, but m = 0: want m of at least 1",
+                        (int)lac_params_int(params, "n"));
     int n = compression->n_weights;
     lac_weight **all = lac_alloc((size_t)n, sizeof(lac_weight *), err);
     if (!all)
@@ -157,9 +166,10 @@ static const lac_param params[] = {
     {0}};
 
 const lac_scheme lac_scheme_magnitude = {
-    .row = LAC_ROW(lac_scheme, "magnitude",
-                   "least magnitudes become 0: N:M (also nm:2:4), or m=0: by density"),
+    .row =
+        LAC_ROW(lac_scheme, "magnitude", "least magnitudes become 0: N:M, or without m by density"),
     .params = params,
     .formats = "nm coo",
     .finish = finish,
+    .alias = "nm:n:m",
 };

@@ -4,6 +4,7 @@
 #include "core/memory.h"
 #include "core/table.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,37 +22,73 @@ lac_status lac_register_scheme(const lac_scheme *row, lac_error *err)
     return lac_table_register(&lac_schemes, &row->row, err);
 }
 
-/* "nm:2:4" is how the field writes magnitude:n=2,m=4. */
-static lac_status parse_alias(const char *part, char *text, size_t size, lac_error *err)
+const char *lac_scheme_alias_text(const lac_scheme *scheme, char *text, size_t size)
 {
-    int n, m, end = 0;
-    if (sscanf(part, "nm:%d:%d%n", &n, &m, &end) != 2 || part[end])
-        return lac_fail(err, LAC_ERROR_INPUT, "scheme '%s': want nm:N:M, e.g. nm:2:4", part);
-    snprintf(text, size, "magnitude:n=%d,m=%d", n, m);
+    const char *from = scheme->alias ? scheme->alias : "";
+    bool parameter = false;
+    size_t i = 0;
+    for (; from[i] && i + 1 < size; i++) {
+        parameter |= from[i] == ':';
+        text[i] = parameter ? (char)toupper((unsigned char)from[i]) : from[i];
+    }
+    text[i] = 0;
+    return text;
+}
+
+/* The row whose own name, or else whose alias begins with `name`. */
+static const lac_scheme *find(const char *name, bool *by_alias)
+{
+    const lac_row *row = lac_table_find(&lac_schemes, name);
+    size_t length = strlen(name);
+    *by_alias = false;
+    for (int i = 0; !row && length && i < lac_table_count(&lac_schemes); i++) {
+        const char *alias = ((const lac_scheme *)lac_table_at(&lac_schemes, i))->alias;
+        if (alias && strncmp(alias, name, length) == 0 && alias[length] == ':') {
+            row = lac_table_at(&lac_schemes, i);
+            *by_alias = true;
+        }
+    }
+    return (const lac_scheme *)row;
+}
+
+/* Values by position, "2:4", for the parameters that the alias "nm:n:m" names. */
+static lac_status parse_alias(const lac_scheme *scheme, char *values, lac_params *params,
+                              lac_error *err)
+{
+    char names[64], form[64], *name = names, *rest = values;
+    snprintf(names, sizeof names, "%s", strchr(scheme->alias, ':') + 1);
+    while (name) {
+        char *next = strchr(name, ':'), *value = strsep(&rest, ":");
+        if (next)
+            *next++ = 0;
+        if (!value || !*value || (!next && rest))
+            return lac_fail(err, LAC_ERROR_INPUT, "want %s",
+                            lac_scheme_alias_text(scheme, form, sizeof form));
+        LAC_TRY(lac_params_set(params, name, value, err));
+        name = next;
+    }
     return LAC_OK;
 }
 
 static lac_status parse_part(char *part, lac_composition *composition, lac_error *err)
 {
-    char alias[64];
-    if (strncmp(part, "nm:", 3) == 0) {
-        LAC_TRY(parse_alias(part, alias, sizeof alias, err));
-        part = alias;
-    }
-    char *colon = strchr(part, ':');
+    char none[] = "", *colon = strchr(part, ':');
+    bool by_alias;
     if (colon)
         *colon = 0;
-    const lac_scheme *scheme = (const lac_scheme *)lac_table_find(&lac_schemes, part);
+    const lac_scheme *scheme = find(part, &by_alias);
     if (!scheme)
         return lac_fail(err, LAC_ERROR_INPUT, "unknown scheme '%s': see 'lacuna list schemes'",
                         part);
     lac_params *params = &composition->params[composition->n];
     lac_params_init(params, scheme->params);
-    if (colon) {
-        lac_status status = lac_params_parse(params, colon + 1, err);
-        if (status != LAC_OK)
-            return lac_fail_in(err, status, "scheme %s", part);
-    }
+    lac_status status = LAC_OK;
+    if (by_alias)
+        status = parse_alias(scheme, colon ? colon + 1 : none, params, err);
+    else if (colon)
+        status = lac_params_parse(params, colon + 1, err);
+    if (status != LAC_OK)
+        return lac_fail_in(err, status, "scheme %s", part);
     composition->scheme[composition->n++] = scheme;
     return LAC_OK;
 }
@@ -59,8 +96,6 @@ static lac_status parse_part(char *part, lac_composition *composition, lac_error
 lac_status lac_scheme_parse(const char *text, lac_composition *composition, lac_error *err)
 {
     memset(composition, 0, sizeof *composition);
-    if (strcmp(text, "dense") == 0)
-        return LAC_OK;
     char *copy = lac_strdup(text, err), *part = copy;
     if (!copy)
         return LAC_ERROR_MEMORY;
@@ -77,6 +112,16 @@ lac_status lac_scheme_parse(const char *text, lac_composition *composition, lac_
     }
     lac_free(copy);
     return status;
+}
+
+bool lac_scheme_is_identity(const lac_composition *composition)
+{
+    for (int i = 0; i < composition->n; i++) {
+        const lac_scheme *scheme = composition->scheme[i];
+        if (scheme->prepare || scheme->step || scheme->finish)
+            return false;
+    }
+    return true;
 }
 
 bool lac_scheme_calibrates(const lac_composition *composition)

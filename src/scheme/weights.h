@@ -13,6 +13,9 @@ lac_status lac_weight_quantize(lac_weight *weight, int limit, lac_error *err);
 /* Writes every changed weight back into compression->graph: packed, behind DequantizeLinear when
  * it is on a grid; integer activations as QuantizeLinear + DequantizeLinear. */
 lac_status lac_weights_write(lac_compression *compression, lac_error *err);
+/* A copy of the graph with the weights as the schemes have left them so far, as float32 constants:
+ * what calibration must run. The copy shares their bytes; free it before anyone edits them. */
+lac_status lac_weights_draft(const lac_compression *compression, lac_graph **draft, lac_error *err);
 /* Zeroes all but the round(density * count) largest |w| of the n weights taken together, ties to
  * the lower flat index (in the order given). */
 lac_status lac_weights_prune(lac_weight *const *weights, int n, double density, lac_error *err);

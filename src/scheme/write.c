@@ -60,16 +60,47 @@ static lac_status to_integers(const lac_weight *weight, lac_tensor *integers, la
     return LAC_OK;
 }
 
+/* The format's bytes for `tensor`; where it does not fit, with parameters under which it does (of
+ * codes: more bits); -1, and the reason in weight->remark, when there are none. */
+static lac_status stored_bytes(lac_weight *weight, const lac_tensor *tensor, int64_t *bytes,
+                               lac_error *err)
+{
+    const lac_format *format = weight->format;
+    lac_error refusal;
+    lac_status status =
+        lac_format_bytes(format, &weight->params, weight->view, tensor, bytes, &refusal);
+    if (status == LAC_ERROR_INPUT) {
+        char asked[96];
+        lac_params_print(&weight->params, asked, sizeof asked);
+        status = lac_format_fit(format, &weight->params, weight->view, tensor, &refusal);
+        if (status == LAC_OK)
+            status =
+                lac_format_bytes(format, &weight->params, weight->view, tensor, bytes, &refusal);
+        if (status == LAC_OK)
+            snprintf(weight->remark, sizeof weight->remark, "the %s elements do not fit %s:%s",
+                     lac_dtype_name(tensor->dtype), format->row.name, asked);
+    }
+    if (status == LAC_ERROR_INPUT) {
+        snprintf(weight->remark, sizeof weight->remark, "dense: %s", refusal.message);
+        *bytes = -1;
+        return LAC_OK;
+    }
+    return status == LAC_OK ? LAC_OK : lac_fail(err, status, "%s", refusal.message);
+}
+
 /* A value with the stored form of `tensor`: a constant, or fields behind Unpack where that is
- * smaller. */
+ * possible and smaller. */
 static lac_status store(lac_weight *weight, lac_graph *graph, lac_tensor *tensor, const char *name,
                         int *value, lac_error *err)
 {
-    int64_t dense = (int64_t)lac_tensor_bytes(tensor), bytes = dense;
-    if (weight->format)
-        LAC_TRY(
-            lac_format_bytes(weight->format, &weight->params, weight->view, tensor, &bytes, err));
-    if (bytes >= dense) {
+    int64_t dense = (int64_t)lac_tensor_bytes(tensor), bytes = -1;
+    if (weight->format) {
+        LAC_TRY(stored_bytes(weight, tensor, &bytes, err));
+        if (bytes >= dense)
+            snprintf(weight->remark, sizeof weight->remark, "dense is smaller than %s",
+                     weight->format->row.name);
+    }
+    if (bytes < 0 || bytes >= dense) {
         weight->format = NULL;
         weight->bytes_after = dense;
         return lac_graph_constant(graph, name, tensor, value, err);
@@ -133,7 +164,7 @@ static lac_status write_weight(lac_compression *compression, lac_weight *weight,
     lac_status status = store(weight, graph, &integers, name, &in[0], err);
     lac_tensor_release(&integers);
     LAC_TRY(status);
-    weight->bytes_after += 4 * weight->rows;
+    weight->bytes_after += weight->rows * (int64_t)(sizeof(float) + 1); /* scale, zero point */
     snprintf(name, sizeof name, "%.200s.scale", old);
     LAC_TRY(constant_floats(graph, name, weight->rows, weight->scale, false, &in[1], err));
     snprintf(name, sizeof name, "%.200s.zero", old);
@@ -174,6 +205,43 @@ static lac_status quantize_input(lac_compression *compression, const lac_weight 
     snprintf(name, sizeof name, "%s.real", base);
     LAC_TRY(lac_graph_value(graph, name, result, err));
     return lac_graph_node(graph, "", "DequantizeLinear", NULL, 3, dequantize, 1, result, NULL, err);
+}
+
+/* Every reader of the weight's value, among the first `n_nodes` nodes, reads `value` instead. */
+static void redirect(lac_graph *graph, int n_nodes, const lac_weight *weight, int value)
+{
+    for (int n = 0; n < n_nodes; n++)
+        for (int i = 1; i < graph->nodes[n].n_in; i++)
+            if (graph->nodes[n].in[i] == weight->value)
+                graph->nodes[n].in[i] = value;
+}
+
+lac_status lac_weights_draft(const lac_compression *compression, lac_graph **draft, lac_error *err)
+{
+    lac_graph *graph;
+    LAC_TRY(lac_graph_copy(&graph, compression->graph, err));
+    int n_nodes = graph->n_nodes;
+    lac_status status = LAC_OK;
+    for (int w = 0; w < compression->n_weights && status == LAC_OK; w++) {
+        const lac_weight *weight = &compression->weights[w];
+        lac_tensor tensor;
+        int value;
+        if (!weight->changed)
+            continue;
+        lac_tensor_share(&tensor, &weight->tensor);
+        status = lac_graph_constant(graph, NULL, &tensor, &value, err);
+        lac_tensor_release(&tensor);
+        if (status == LAC_OK)
+            redirect(graph, n_nodes, weight, value);
+    }
+    if (status == LAC_OK)
+        status = lac_graph_settle(graph, err);
+    if (status != LAC_OK) {
+        lac_graph_free(graph);
+        return status;
+    }
+    *draft = graph;
+    return LAC_OK;
 }
 
 lac_status lac_weights_write(lac_compression *compression, lac_error *err)

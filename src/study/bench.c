@@ -1,6 +1,7 @@
 /* See bench.h. The two networks take turns, so that a machine whose speed drifts slows both. */
 #include "study/bench.h"
 
+#include "core/clock.h"
 #include "core/memory.h"
 #include "exec/fold.h"
 
@@ -8,14 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -32,9 +25,9 @@ static double median(double *values, int n)
 static lac_status one_run(lac_session *session, const lac_graph *graph, const lac_tensor *in,
                           lac_tensor *out, double *seconds, lac_error *err)
 {
-    double begin = now();
+    double begin = lac_seconds();
     LAC_TRY(lac_session_run(session, in, out, err));
-    *seconds = now() - begin;
+    *seconds = lac_seconds() - begin;
     for (int i = 0; i < graph->n_outputs; i++)
         lac_tensor_release(&out[i]);
     return LAC_OK;

@@ -8,6 +8,7 @@
 #include "study/evaluate.h"
 #include "study/sample.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <lacuna/kernel.h>
 #include <lacuna/lacuna.h>
@@ -75,15 +76,21 @@ static lac_status collect_ranges(work *w, made *m, lac_error *err)
 /* Bytes of the network as a file: written for real, measured, removed. */
 static lac_status file_bytes(const lac_graph *graph, int64_t *bytes, lac_error *err)
 {
-    char path[] = "/tmp/lacuna-compare-XXXXXX";
+    const char *folder = getenv("TMPDIR");
+    char path[4096];
     struct stat status_of;
+    snprintf(path, sizeof path, "%.4000s/lacuna-compare-XXXXXX",
+             folder && *folder ? folder : "/tmp");
     int file = mkstemp(path);
     if (file < 0)
-        return lac_fail(err, LAC_ERROR_IO, "%s: cannot make a temporary file", path);
+        return lac_fail(err, LAC_ERROR_IO, "%s: cannot make a temporary file: %s (TMPDIR)", path,
+                        strerror(errno));
     close(file);
     lac_status status = lac_onnx_save(graph, path, 0, err);
+    if (status == LAC_OK && stat(path, &status_of) != 0)
+        status = lac_fail(err, LAC_ERROR_IO, "%s: %s", path, strerror(errno));
     if (status == LAC_OK)
-        *bytes = stat(path, &status_of) == 0 ? (int64_t)status_of.st_size : -1;
+        *bytes = (int64_t)status_of.st_size;
     unlink(path);
     return status;
 }
@@ -307,7 +314,8 @@ lac_status lac_compare(lac_comparison *comparison, const lac_model *model,
     w.fingerprint = lac_fingerprint_text(w.fingerprint, comparison->calibration);
     free(tasks);
     if (status == LAC_OK)
-        status = lac_sample_inputs(model, w.left_out, NULL, &w.in, source, sizeof source, err);
+        status = lac_sample_inputs(model, w.dataset, w.left_out, NULL, &w.in, source, sizeof source,
+                                   err);
     if (status == LAC_OK)
         status = lac_dense_copy(&w.dense, model->graph, err);
     if (status == LAC_OK)

@@ -1,19 +1,19 @@
 /* See evaluate.h. */
 #include "study/evaluate.h"
 
+#include "core/clock.h"
 #include "core/memory.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct ranked {
     double value;
     int64_t at;
 } ranked;
 
-static int ascending(const void *a, const void *b)
+static int by_value(const void *a, const void *b)
 {
     const ranked *x = a, *y = b;
     return (x->value > y->value) - (x->value < y->value);
@@ -24,7 +24,7 @@ static void rank(const double *x, int64_t n, ranked *sorted, double *ranks)
 {
     for (int64_t i = 0; i < n; i++)
         sorted[i] = (ranked){x[i], i};
-    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_value);
     for (int64_t i = 0; i < n;) {
         int64_t end = i + 1;
         while (end < n && sorted[end].value == sorted[i].value)
@@ -106,13 +106,6 @@ static lac_status run_item(lac_session *session, lac_dataset *dataset, int64_t i
     return status;
 }
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 lac_status lac_evaluate(lac_session *session, lac_dataset *dataset, int64_t first, int64_t limit,
                         void (*progress)(void *context, const char *stage, double done),
                         void *progress_context, lac_score *score, lac_error *err)
@@ -129,7 +122,7 @@ lac_status lac_evaluate(lac_session *session, lac_dataset *dataset, int64_t firs
     double *labels = lac_alloc((size_t)n, sizeof *labels, err);
     score->decision = lac_alloc((size_t)n, sizeof *score->decision, err);
     lac_status status = in && out && labels && score->decision ? LAC_OK : LAC_ERROR_MEMORY;
-    double begin = now();
+    double begin = lac_seconds();
     for (int64_t i = 0; status == LAC_OK && i < n; i++) {
         lac_tensor scored[2] = {0};
         if (progress)
@@ -153,7 +146,7 @@ lac_status lac_evaluate(lac_session *session, lac_dataset *dataset, int64_t firs
         lac_tensor_release(&scored[0]);
         lac_tensor_release(&scored[1]);
     }
-    score->seconds = now() - begin;
+    score->seconds = lac_seconds() - begin;
     score->n = n;
     score->metric = spearman ? "spearman" : "top1";
     score->value = (double)right / (double)n;

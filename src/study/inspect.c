@@ -1,10 +1,12 @@
-/* See inspect.h. A weight is packed in every format for its bytes: the formula alone does not say
- * whether the format can hold it. Elements are those of the file (integers behind DequantizeLinear,
- * float16 behind Cast) where a format takes them, else float32. */
+/* See inspect.h. Nothing is packed: the formats' formulas refuse what does not fit. Elements are
+ * those of the file (integers behind DequantizeLinear, float16 behind Cast) where a format takes
+ * them, else float32. What does not fit is counted as schemes would write it: float32, integers
+ * where the file has integers or the format takes nothing else. */
 #include "study/inspect.h"
 
 #include "core/memory.h"
 #include "exec/fold.h"
+#include "format/pattern.h"
 #include "io/onnx.h"
 #include "scheme/weights.h"
 
@@ -15,33 +17,6 @@
 
 /* ---- one weight -------------------------------------------------------------------------------
  */
-
-/* Non-zeros of the fullest group of m consecutive elements of a row. */
-static int fullest_group(const float *w, int64_t rows, int64_t cols, int m)
-{
-    int fullest = 0;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t first = 0; first < cols; first += m) {
-            int count = 0;
-            for (int64_t k = first; k < cols && k < first + m; k++)
-                count += w[r * cols + k] != 0;
-            fullest = count > fullest ? count : fullest;
-        }
-    return fullest;
-}
-
-/* The least n / m; the shorter group where two are equal. */
-static void find_pattern(const lac_tensor *matrix, lac_inspected_weight *found)
-{
-    for (int m = 2; m <= 16; m *= 2) {
-        int n = fullest_group(matrix->data, matrix->dims[0], matrix->dims[1], m);
-        n = n ? n : 1; /* no pattern keeps nothing */
-        if (n < m && (found->m == 0 || n * found->m < found->n * m)) {
-            found->n = n;
-            found->m = m;
-        }
-    }
-}
 
 /* Distinct values, -0 being 0; 0 when there are more than LAC_INSPECT_DISTINCT. */
 static int count_distinct(const float *w, int64_t count)
@@ -90,56 +65,100 @@ static int stored_value(const lac_graph *graph, int value, int64_t *beside)
     return value;
 }
 
+/* The Unpack node that makes `value`, or NULL. */
+static const lac_node *unpack_node(const lac_graph *graph, int value)
+{
+    int producer = graph->values[value].producer;
+    const lac_node *node = producer < 0 ? NULL : &graph->nodes[producer];
+    bool is = node && strcmp(node->domain, "lacuna") == 0 && strcmp(node->op, "Unpack") == 0;
+    return is ? node : NULL;
+}
+
 static const char *stored_format(const lac_graph *graph, int value)
 {
     int producer = graph->values[value].producer;
+    const lac_node *unpack = unpack_node(graph, value);
     if (graph->values[value].constant.data || producer < 0)
         return "dense";
-    const lac_node *node = &graph->nodes[producer];
-    if (strcmp(node->domain, "lacuna") == 0 && strcmp(node->op, "Unpack") == 0)
-        return lac_node_string(node, "format", "?");
-    return node->op; /* computed from constants: Transpose, Mul, ... */
+    return unpack ? lac_node_string(unpack, "format", "?")
+                  : graph->nodes[producer].op; /* computed from constants: Transpose, Mul, ... */
 }
 
-static bool has_param(const lac_params *params, const char *name)
+/* Parameters: those the weight is held with, or the ones that fit it, or the defaults. */
+static lac_status params_of(const lac_format *format, const lac_node *unpack, lac_view view,
+                            const lac_tensor *tensor, lac_params *params, lac_error *err)
 {
-    for (const lac_param *p = params->schema; p && p->name; p++)
-        if (strcmp(p->name, name) == 0)
-            return true;
-    return false;
+    lac_params_init(params, format->params);
+    if (unpack && strcmp(lac_node_string(unpack, "format", ""), format->row.name) == 0)
+        return lac_params_parse(params, lac_node_string(unpack, "params", ""), err);
+    return lac_format_fit(format, params, view, tensor, err);
 }
 
-/* Bytes of the weight in `format`, -1 when it does not fit; fails for want of memory only. */
-static lac_status format_bytes(const lac_format *format, const lac_weight *weight,
-                               const lac_inspected_weight *found, const lac_tensor *elements,
-                               int64_t beside, int64_t *bytes, lac_error *err)
+/* The weight as integers, with zeros where it has zeros: of int8 formats only these count. */
+static lac_status stand_in(const lac_tensor *tensor, lac_tensor *integers, lac_error *err)
 {
-    lac_params params;
-    lac_packed packed;
+    LAC_TRY(lac_tensor_make(integers, LAC_I8, tensor->rank, tensor->dims, err));
+    for (int64_t i = 0; i < lac_tensor_count(tensor); i++)
+        ((int8_t *)integers->data)[i] = ((const float *)tensor->data)[i] != 0;
+    return LAC_OK;
+}
+
+/* Bytes after what makes the weight fit; `integers` say that they are counted as int8. */
+static lac_status bytes_after(const lac_format *format, const lac_params *params, lac_view view,
+                              const lac_tensor *tensor, bool integers, lac_inspected_bytes *found,
+                              lac_error *err)
+{
+    char text[96] = "";
     lac_error refusal;
-    char text[16];
-    bool as_stored = (format->dtypes & LAC_BIT(elements->dtype)) != 0;
-    *bytes = -1;
-    lac_params_init(&params, format->params);
-    if (has_param(&params, "n") && has_param(&params, "m")) {
-        if (found->m == 0)
-            return LAC_OK;
-        snprintf(text, sizeof text, "%d", found->n);
-        if (lac_params_set(&params, "n", text, &refusal) != LAC_OK)
-            return LAC_OK;
-        snprintf(text, sizeof text, "%d", found->m);
-        if (lac_params_set(&params, "m", text, &refusal) != LAC_OK)
-            return LAC_OK;
-    }
-    lac_status status = lac_pack(&packed, format, &params, weight->view,
-                                 as_stored ? elements : &weight->tensor, &refusal);
+    lac_status status =
+        lac_format_bytes_after(format, params, view, tensor, &found->bytes, &refusal);
     if (status == LAC_ERROR_MEMORY)
         return lac_fail(err, status, "%s", refusal.message);
-    if (status != LAC_OK)
+    if (status != LAC_OK) {
+        found->bytes = -1;
+        snprintf(found->note, sizeof found->note, "%s", refusal.message);
         return LAC_OK;
-    *bytes = lac_packed_bytes(&packed) + (as_stored ? beside : 0);
-    lac_packed_release(&packed);
+    }
+    if (format->params)
+        lac_params_print(params, text, sizeof text);
+    snprintf(found->note, sizeof found->note, "%s%s%s%s%s", format->remedy, text[0] ? " (" : "",
+             text, text[0] ? ")" : "", integers ? ", int8" : "");
     return LAC_OK;
+}
+
+static lac_status in_format(const lac_format *format, const lac_weight *weight,
+                            const lac_node *unpack, const lac_tensor *elements, int64_t beside,
+                            lac_inspected_bytes *found, lac_error *err)
+{
+    lac_params params;
+    lac_error refusal;
+    lac_tensor made = {0};
+    bool as_stored = (format->dtypes & LAC_BIT(elements->dtype)) != 0;
+    bool floats = (format->dtypes & LAC_BIT(LAC_F32)) != 0;
+    const lac_tensor *tensor = as_stored ? elements : &weight->tensor;
+    lac_status status = LAC_OK;
+    if (!as_stored && !floats && (format->dtypes & LAC_BIT(LAC_I8))) {
+        LAC_TRY(stand_in(&weight->tensor, &made, err));
+        tensor = &made;
+        beside = weight->rows * (int64_t)(sizeof(float) + 1); /* scales and zero points */
+    }
+    status = params_of(format, unpack, weight->view, tensor, &params, &refusal);
+    if (status == LAC_OK)
+        status = lac_format_bytes(format, &params, weight->view, tensor, &found->bytes, &refusal);
+    if (status == LAC_OK && !made.data)
+        found->fits = true;
+    else if (status == LAC_OK)
+        snprintf(found->note, sizeof found->note, "int8");
+    else if (status != LAC_ERROR_MEMORY) {
+        if (as_stored && floats && lac_dtype_is_float(elements->dtype))
+            tensor = &weight->tensor; /* schemes write float32 */
+        status = bytes_after(format, &params, weight->view, tensor, tensor->dtype == LAC_I8, found,
+                             &refusal);
+    }
+    if (found->bytes >= 0 && (as_stored || made.data))
+        found->bytes += beside;
+    lac_tensor_release(&made);
+    return status == LAC_OK ? LAC_OK : lac_fail(err, status, "%s", refusal.message);
 }
 
 static bool same_shape(const lac_tensor *a, const lac_tensor *b)
@@ -161,7 +180,8 @@ static lac_status inspect_weight(const lac_graph *graph, const lac_weight *weigh
     found->zeros = weight->rows * weight->cols - weight->nonzeros;
     found->stored = weight->bytes_before;
     LAC_TRY(lac_view_matrix(weight->view, &weight->tensor, &matrix, err));
-    find_pattern(&matrix, found);
+    lac_pattern_find(&matrix, weight->view, weight->tensor.rank, weight->tensor.dims, &found->n,
+                     &found->m);
     found->distinct = count_distinct(matrix.data, lac_tensor_count(&matrix));
     lac_tensor_release(&matrix);
     LAC_TRY(lac_fold_value(graph, source, &elements, err));
@@ -173,8 +193,8 @@ static lac_status inspect_weight(const lac_graph *graph, const lac_weight *weigh
     lac_status status = LAC_OK;
     int formats = lac_table_count(&lac_formats);
     for (int i = 0; status == LAC_OK && i < formats && i < LAC_INSPECT_FORMATS; i++)
-        status = format_bytes((const lac_format *)lac_table_at(&lac_formats, i), weight, found,
-                              &elements, beside, &found->bytes[i], err);
+        status = in_format((const lac_format *)lac_table_at(&lac_formats, i), weight,
+                           unpack_node(graph, source), &elements, beside, &found->in[i], err);
     lac_tensor_release(&elements);
     return status;
 }
@@ -241,7 +261,7 @@ lac_status lac_inspect(lac_inspected *inspected, const lac_model *model, const c
     }
     for (int i = 0; status == LAC_OK && i < weights.n_weights; i++) {
         if (progress)
-            progress(progress_context, "packing", (double)i / weights.n_weights);
+            progress(progress_context, "weights", (double)i / weights.n_weights);
         status = inspect_weight(weights.graph, &weights.weights[i], &inspected->weight[i], err);
         inspected->n++;
     }

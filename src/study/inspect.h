@@ -1,5 +1,5 @@
 /* What is in a model file: every weight, how it is stored, and the bytes it would take in each
- * format of the table. */
+ * format of the table: as it is where it fits, else after what makes it fit. */
 #ifndef LACUNA_STUDY_INSPECT_H
 #define LACUNA_STUDY_INSPECT_H
 
@@ -9,17 +9,24 @@
 
 enum { LAC_INSPECT_FORMATS = 64, LAC_INSPECT_DISTINCT = 256 };
 
+/* A weight in one format. */
+typedef struct lac_inspected_bytes {
+    int64_t bytes; /* of the fields, with scales and zero points as `stored`; -1: cannot be */
+    bool fits;     /* exactly, as it is */
+    /* "" when it fits; what makes it fit ("pruning to n:m (n=2,m=4)"), the bytes being those after
+     * it; or why nothing does. */
+    char note[160];
+} lac_inspected_bytes;
+
 typedef struct lac_inspected_weight {
     char name[128], value[128]; /* node; the value it reads */
     lac_dtype dtype;            /* of the elements as stored */
     int64_t rows, cols, zeros;
-    int n, m;        /* the sparsest N:M pattern it obeys, M of 2, 4, 8, 16; m = 0: none */
+    int n, m;        /* the sparsest N:M pattern that it obeys and that pays; m = 0: none */
     int distinct;    /* values; 0: more than LAC_INSPECT_DISTINCT */
     char format[32]; /* as stored: "dense", "nm", ... */
     int64_t stored;  /* bytes of the constants it is made of, scales and zero points with it */
-    /* By row of lac_formats: bytes of the fields, with scales and zero points as `stored`; -1: the
-     * format cannot hold this weight exactly. */
-    int64_t bytes[LAC_INSPECT_FORMATS];
+    lac_inspected_bytes in[LAC_INSPECT_FORMATS]; /* by row of lac_formats */
 } lac_inspected_weight;
 
 typedef struct lac_inspected {

@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first task that can be opened; NULL when none can. */
-static lac_status first_dataset(const lac_model *model, lac_dataset **dataset, lac_error *err)
+lac_status lac_sample_dataset(const lac_model *model, lac_dataset **dataset, lac_error *err)
 {
     size_t i;
     json_t *task;
@@ -91,13 +90,12 @@ static lac_status noise(const lac_value *value, const char *sizes, int index, la
     return LAC_OK;
 }
 
-lac_status lac_sample_inputs(const lac_model *model, int64_t index, const char *sizes,
-                             lac_tensor **in, char *source, size_t source_size, lac_error *err)
+lac_status lac_sample_inputs(const lac_model *model, lac_dataset *dataset, int64_t index,
+                             const char *sizes, lac_tensor **in, char *source, size_t source_size,
+                             lac_error *err)
 {
     const lac_graph *graph = model->graph;
-    lac_dataset *dataset;
     LAC_TRY(check_sizes(graph, sizes, err));
-    LAC_TRY(first_dataset(model, &dataset, err));
     lac_tensor *made = lac_alloc((size_t)graph->n_inputs, sizeof *made, err);
     lac_status status = made ? LAC_OK : LAC_ERROR_MEMORY;
     if (status == LAC_OK && dataset && !sizes) {
@@ -109,7 +107,6 @@ lac_status lac_sample_inputs(const lac_model *model, int64_t index, const char *
         for (int i = 0; status == LAC_OK && i < graph->n_inputs; i++)
             status = noise(&graph->values[graph->inputs[i]], sizes, i, &made[i], err);
     }
-    lac_dataset_close(dataset);
     if (status != LAC_OK) {
         for (int i = 0; made && i < graph->n_inputs; i++)
             lac_tensor_release(&made[i]);
@@ -130,7 +127,7 @@ lac_status lac_sample_calibration(const lac_model *model, lac_dataset **dataset,
 {
     memset(calibration, 0, sizeof *calibration);
     *left_out = 0;
-    LAC_TRY(first_dataset(model, dataset, err));
+    LAC_TRY(lac_sample_dataset(model, dataset, err));
     if (!*dataset)
         return LAC_OK;
     calibration->samples = lac_dataset_calibration_count(*dataset, left_out);

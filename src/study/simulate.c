@@ -18,14 +18,6 @@ lac_status lac_target_parse(lac_target *target, const char *name, lac_error *err
     return LAC_OK;
 }
 
-static bool has_param(const lac_target *target, const char *name)
-{
-    for (const lac_param *p = target->accel->params; p && p->name; p++)
-        if (strcmp(p->name, name) == 0)
-            return true;
-    return false;
-}
-
 lac_status lac_targets_set(lac_target *targets, int n, const char *item, lac_error *err)
 {
     char name[160];
@@ -43,7 +35,7 @@ lac_status lac_targets_set(lac_target *targets, int n, const char *item, lac_err
     for (int i = 0; i < n; i++) {
         if (dot && strcmp(targets[i].accel->row.name, name) != 0)
             continue;
-        if (!dot && n > 1 && !has_param(&targets[i], param))
+        if (!dot && n > 1 && !lac_params_has(&targets[i].params, param))
             continue;
         lac_status status = lac_params_set(&targets[i].params, param, equals + 1, err);
         if (status != LAC_OK)
@@ -113,11 +105,7 @@ lac_status lac_simulate_layer(const lac_layer *layer, const lac_target *target,
         snprintf(result->reason, sizeof result->reason, "%s", why[0] ? why : "not supported");
         return LAC_OK;
     }
-    lac_status status =
-        lac_simulate(target->accel, layer, &target->params, options, &result->result, err);
-    return status == LAC_OK
-               ? LAC_OK
-               : lac_fail_in(err, status, "%s: layer '%s'", target->accel->row.name, layer->name);
+    return lac_simulate(target->accel, layer, &target->params, options, &result->result, err);
 }
 
 typedef struct run {

@@ -34,57 +34,14 @@ bad() {
     fi
 }
 
-# ---- files, made byte by byte: protobuf needs two kinds of field
+# ---- files
 
+export PYTHONPATH=tests/cli PYTHONDONTWRITEBYTECODE=1
 python3 - "$work/in" <<'PY' || exit 1
 import os, struct, sys
+from onnx_bytes import *
 
 folder = sys.argv[1]
-
-def varint(n):
-    n &= 2**64 - 1
-    out = b""
-    while n > 127:
-        out += bytes([n & 127 | 128])
-        n >>= 7
-    return out + bytes([n])
-
-def num(field, n):
-    return varint(field << 3) + varint(n)
-
-def msg(field, *parts):
-    body = b"".join(p if isinstance(p, bytes) else p.encode() for p in parts)
-    return varint(field << 3 | 2) + varint(len(body)) + body
-
-def tensor(name, dims, values, dtype=1, raw=None):
-    raw = struct.pack(f"<{len(values)}f", *values) if raw is None else raw
-    return b"".join(num(1, d) for d in dims) + num(2, dtype) + msg(8, name) + msg(9, raw)
-
-def external(name, dims, location):
-    entry = lambda key, text: msg(13, msg(1, key) + msg(2, text))
-    return (b"".join(num(1, d) for d in dims) + num(2, 1) + msg(8, name)
-            + entry("location", location) + num(14, 1))
-
-def value(name, *dims, dtype=1):
-    shape = b"".join(msg(1, num(1, d)) for d in dims)
-    return msg(1, name) + msg(2, msg(1, num(1, dtype) + msg(2, shape)))
-
-def node(op, inputs, outputs, domain=""):
-    return (b"".join(msg(1, i) for i in inputs) + b"".join(msg(2, o) for o in outputs)
-            + msg(3, "the_" + op) + msg(4, op) + (msg(7, domain) if domain else b""))
-
-def text_attribute(name, text):
-    return msg(5, msg(1, name) + msg(4, text) + num(20, 3))
-
-def packed(name, fields, form, params):
-    shape = msg(5, msg(1, "shape") + num(8, 4) + num(8, 4) + num(20, 7))
-    return (node("Unpack", fields, [name], "lacuna") + shape + text_attribute("format", form)
-            + text_attribute("params", params) + text_attribute("view", "columns"))
-
-def model(nodes, inputs, outputs, tensors=(), opset=13):
-    graph = (b"".join(msg(1, n) for n in nodes) + msg(2, "g") + b"".join(msg(5, t) for t in tensors)
-             + b"".join(msg(11, v) for v in inputs) + b"".join(msg(12, v) for v in outputs))
-    return num(1, 7) + msg(7, graph) + msg(8, msg(1, "") + num(2, opset))
 
 def write(name, data):
     with open(os.path.join(folder, name), "wb") as f:
@@ -131,21 +88,19 @@ write("no_file.onnx", model(product, [x], [y], [external("w", [4, 4], "nowhere.b
 write("too_short.onnx", model(product, [x], [y], [external("w", [40, 40], "bytes.bin")]))
 write("beside.onnx", model(product, [x], [y], [external("w", [4, 4], "bytes.bin")]))
 
-def npy(name, dtype, shape, data, magic=b"\x93NUMPY\x01\x00"):
-    head = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".encode()
-    head += b" " * (-(len(head) + 11) % 64) + b"\n"
-    write(name, magic + struct.pack("<H", len(head)) + head + data)
+def write_npy(name, *content):
+    write(name, npy(*content))
 
 four = struct.pack("<4f", 1, 2, 3, 4)
-npy("x.npy", "<f4", "(1, 4)", four)
-npy("truncated.npy", "<f4", "(1, 4)", four[:13])
-npy("double.npy", "<f8", "(1, 4)", struct.pack("<4d", 1, 2, 3, 4))
-npy("shape.npy", "<f4", "(1, 5)", four + four[:4])
-npy("rank.npy", "<f4", "(4,)", four)
-npy("overflow.npy", "<f4", "(4611686018427387904, 4)", four)
-npy("negative.npy", "<f4", "(-1, 4)", four)
-npy("object.npy", "|O", "(1, 4)", four)
-npy("magic.npy", "<f4", "(1, 4)", four, b"\x93NUMPX\x01\x00")
+write_npy("x.npy", "<f4", "(1, 4)", four)
+write_npy("truncated.npy", "<f4", "(1, 4)", four[:13])
+write_npy("double.npy", "<f8", "(1, 4)", struct.pack("<4d", 1, 2, 3, 4))
+write_npy("shape.npy", "<f4", "(1, 5)", four + four[:4])
+write_npy("rank.npy", "<f4", "(4,)", four)
+write_npy("overflow.npy", "<f4", "(4611686018427387904, 4)", four)
+write_npy("negative.npy", "<f4", "(-1, 4)", four)
+write_npy("object.npy", "|O", "(1, 4)", four)
+write_npy("magic.npy", "<f4", "(1, 4)", four, b"\x93NUMPX\x01\x00")
 write("unknown.yaml", b"R: 8\ncolumns: 3\n")
 write("range.yaml", b"R: 0\n")
 write("broken.yaml", b"R: [8\n")
@@ -266,6 +221,30 @@ bad 'nowhere/o.onnx: cannot write' compress "$in/good.onnx" --scheme magnitude -
 bad '/dev/full: .*No space left' compress "$in/good.onnx" --scheme magnitude --output /dev/full
 [ -c /dev/full ] || fail "/dev/full is no device any more"
 bad '--output' compress "$in/good.onnx" --scheme magnitude
+# The input is never the output: by its name, by another, or by the data that lie beside it.
+mkdir "$work/same"
+cp "$in/good.onnx" "$in/x.npy" "$work/same"
+"$lacuna" compress "$in/good.onnx" --scheme dense --external 1 --output "$work/same/far.onnx" >"$work/stdout"
+ln -s good.onnx "$work/same/link.onnx"
+cp "$work/same/far.onnx.data" "$work/same/near.onnx.data"
+sed 's/far\.onnx\.data/two.onnx.data/g' "$work/same/far.onnx" >"$work/same/two.onnx"
+cp "$work/same/far.onnx.data" "$work/same/two.onnx.data"
+cp -r "$work/same" "$work/before"
+overwrites() { # MODEL OUTPUT MORE...
+    bad 'would overwrite the input' compress "$work/same/$1" --scheme int8 --output "$work/same/$2" "${@:3}"
+}
+overwrites good.onnx good.onnx
+overwrites good.onnx ../same/./good.onnx
+overwrites good.onnx link.onnx
+overwrites link.onnx good.onnx
+overwrites far.onnx far.onnx
+overwrites far.onnx far.onnx.data
+mv "$work/same/two.onnx" "$work/same/other.onnx"
+overwrites other.onnx two.onnx --external 1
+mv "$work/same/other.onnx" "$work/same/two.onnx"
+diff -r "$work/same" "$work/before" || fail "a refused compress changed a file"
+"$lacuna" compress "$work/same/two.onnx" --scheme int8 --output "$work/same/new.onnx" --external 1 \
+    >"$work/stdout" 2>&1 || fail "compress beside its input: $(cat "$work/stdout")"
 bad '--scheme' compress "$in/good.onnx" --output "$out/o.onnx"
 bad "$out: cannot write" compress "$in/good.onnx" --scheme magnitude --output "$out"
 
@@ -317,7 +296,7 @@ bad 'arch goes with one --accel' simulate --layer $fc --accel sta,eie --arch "$i
 bad "no command 'wibble'" wibble
 bad "no command 'wibble'" help wibble
 bad 'list wibble: want' list wibble
-for command in run eval compress bench simulate compare inspect accel reproduce; do
+for command in run eval compress bench simulate compare inspect accel reproduce retrain; do
     bad 'unknown option --wibble' $command glyph_mlp --wibble
 done
 bad 'few' inspect

@@ -21,6 +21,10 @@ static void test_error_is_one_line(void **state)
     assert_string_equal(err.message, "a b 7");
     lac_fail_in(&err, LAC_ERROR_IO, "file '%s'", "x");
     assert_string_equal(err.message, "file 'x': a b 7");
+    lac_fail_in(&err, LAC_ERROR_IO, "file '%s'", "x"); /* two callers that know the file */
+    assert_string_equal(err.message, "file 'x': a b 7");
+    lac_fail_in(&err, LAC_ERROR_IO, "file '%s", "x"); /* the beginning of a word is another one */
+    assert_string_equal(err.message, "file 'x: file 'x': a b 7");
     assert_int_equal(lac_fail(NULL, LAC_ERROR_MEMORY, "x"), LAC_ERROR_MEMORY);
 }
 
@@ -139,6 +143,36 @@ static void test_files_appear_whole(void **state)
     remove(path);
 }
 
+/* Unicode's table of well-formed sequences: each pair is bytes, and what becomes of them. */
+static void test_any_bytes_become_utf8(void **state)
+{
+    (void)state;
+#define BAD "\xef\xbf\xbd"
+    static const char *const pairs[][2] = {
+        {"", ""},
+        {"plain /x:0", "plain /x:0"},
+        {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"\x80", BAD},                            /* continuation alone */
+        {"a\xffz", "a" BAD "z"},                  /* no lead at all */
+        {"\xc0\xaf", BAD BAD},                    /* overlong slash */
+        {"\xe0\x9f\xbf", BAD BAD BAD},            /* overlong in three */
+        {"\xed\x9f\xbf", "\xed\x9f\xbf"},         /* the last before the surrogates */
+        {"\xed\xa0\x80", BAD BAD BAD},            /* a surrogate */
+        {"\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf"}, /* U+10FFFF */
+        {"\xf4\x90\x80\x80", BAD BAD BAD BAD},    /* above it */
+        {"\xf5\x80\x80\x80", BAD BAD BAD BAD},
+        {"\xe2\x82", BAD BAD},      /* cut short by the end */
+        {"\xc3(\xa9", BAD "(" BAD}, /* ... and by a letter */
+        {"\xf0\x9f\x98z", BAD BAD BAD "z"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        lac_text text = {0};
+        lac_text_utf8(&text, pairs[i][0]);
+        assert_string_equal(text.data ? text.data : "", pairs[i][1]);
+        lac_text_release(&text);
+    }
+}
+
 static void test_allocation_failures_are_reported(void **state)
 {
     (void)state;
@@ -163,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_parameters),
         cmocka_unit_test(test_random_streams),
         cmocka_unit_test(test_files_appear_whole),
+        cmocka_unit_test(test_any_bytes_become_utf8),
         cmocka_unit_test(test_allocation_failures_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

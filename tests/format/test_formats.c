@@ -87,6 +87,17 @@ static void round_trip(const lac_format *format, lac_packed *packed, const lac_t
     assert_int_equal(lac_format_bytes(format, &packed->params, packed->view, tensor, &bytes, &err),
                      LAC_OK);
     assert_int_equal(bytes, lac_packed_bytes(packed));
+    if (!format->bytes_after)
+        return;
+    lac_status status =
+        lac_format_bytes_after(format, &packed->params, packed->view, tensor, &bytes, &err);
+    int64_t group = format->group ? lac_params_int(&packed->params, format->group) : 1;
+    if (!lac_view_groups(packed->view, tensor->rank, tensor->dims, group)) {
+        assert_int_equal(status, LAC_ERROR_UNSUPPORTED);
+        return;
+    }
+    assert_int_equal(status, LAC_OK); /* what fits stays as it is */
+    assert_int_equal(bytes, lac_packed_bytes(packed));
 }
 
 static void test_round_trip(void **state)
@@ -207,12 +218,142 @@ static void test_misfits_are_refused(void **state)
     assert_int_equal(lac_format_parse("nm:n=99", &format, &params, &err), LAC_ERROR_INPUT);
 }
 
+/* A row that says what makes a matrix fit refuses one that does not, in pack and in bytes alike;
+ * all others take it. */
+static void test_bytes_refuse_what_pack_refuses(void **state)
+{
+    (void)state;
+    int misfits = 0;
+    for (int f = 0; f < lac_table_count(&lac_formats); f++) {
+        const lac_format *format = (const lac_format *)lac_table_at(&lac_formats, f);
+        assert_int_equal(!format->remedy, !format->bytes_after);
+        for (int dtype = 0; dtype < LAC_DTYPE_LIMIT; dtype++) {
+            if (!(format->dtypes & LAC_BIT(dtype)))
+                continue;
+            lac_error err = {0};
+            lac_tensor tensor;
+            lac_packed packed;
+            int64_t bytes = -1;
+            assert_int_equal(
+                lac_tensor_make(&tensor, (lac_dtype)dtype, 2, (int64_t[]){8, 64}, &err), LAC_OK);
+            lac_random random = lac_random_stream(5, (uint64_t)dtype);
+            for (int i = 0; i < 512; i++) /* no zero, many values, on no grid */
+                lac_tensor_set(&tensor, i,
+                               lac_dtype_is_float((lac_dtype)dtype)
+                                   ? 0.1 + lac_random_unit(&random)
+                                   : (double)(1 + lac_random_next(&random) % 127));
+            lac_status status = lac_pack(&packed, format, NULL, LAC_VIEW_ROWS, &tensor, &err);
+            if (status == LAC_OK)
+                lac_packed_release(&packed);
+            assert_int_equal(status, format->remedy ? LAC_ERROR_INPUT : LAC_OK);
+            char refusal[sizeof err.message];
+            memcpy(refusal, err.message, sizeof refusal);
+            assert_int_equal(lac_format_bytes(format, NULL, LAC_VIEW_ROWS, &tensor, &bytes, &err),
+                             status);
+            assert_string_equal(err.message, refusal);
+            misfits += format->remedy != NULL;
+            if (format->remedy) {
+                assert_int_equal(
+                    lac_format_bytes_after(format, NULL, LAC_VIEW_ROWS, &tensor, &bytes, &err),
+                    LAC_OK);
+                assert_true(bytes > 0);
+            } else {
+                assert_int_equal(
+                    lac_format_bytes_after(format, NULL, LAC_VIEW_ROWS, &tensor, &bytes, &err),
+                    LAC_ERROR_UNSUPPORTED);
+            }
+            lac_tensor_release(&tensor);
+        }
+    }
+    assert_true(misfits >= 5); /* nm, int8, codebook, sta, eie-csc */
+}
+
+/* Values 0, 1, 2, ...: the narrowest codes that hold them. */
+static void test_fit_chooses_the_fewest_bits(void **state)
+{
+    (void)state;
+    static const struct {
+        int values, codebook, eie;
+    } want[] = {{1, 1, 1},  {2, 1, 1},  {3, 2, 2},   {4, 2, 2},   {5, 3, 3},  {8, 3, 3},
+                {16, 4, 4}, {17, 5, 5}, {128, 7, 7}, {129, 8, 8}, {256, 8, 8}};
+    float w[512];
+    lac_error err;
+    lac_params params;
+    const lac_format *format;
+    lac_tensor tensor = lac_tensor_view(LAC_F32, 2, (int64_t[]){2, 256}, w);
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        for (int k = 0; k < 512; k++)
+            w[k] = (float)(k % want[i].values);
+        for (int e = 0; e < 2; e++) {
+            int64_t least, bytes;
+            assert_int_equal(lac_format_parse(e ? "eie-csc" : "codebook", &format, &params, &err),
+                             LAC_OK);
+            assert_int_equal(lac_format_fit(format, &params, LAC_VIEW_ROWS, &tensor, &err), LAC_OK);
+            const char *bits = e ? "code_bits" : "bits";
+            assert_int_equal(lac_params_int(&params, bits), e ? want[i].eie : want[i].codebook);
+            assert_int_equal(
+                lac_format_bytes(format, &params, LAC_VIEW_ROWS, &tensor, &least, &err), LAC_OK);
+            for (int other = 1; other <= 8; other++) { /* narrower is refused, wider is larger */
+                char text[8];
+                snprintf(text, sizeof text, "%d", other);
+                assert_int_equal(lac_params_set(&params, bits, text, &err), LAC_OK);
+                if (lac_format_bytes(format, &params, LAC_VIEW_ROWS, &tensor, &bytes, &err) ==
+                    LAC_OK)
+                    assert_true(bytes >= least);
+            }
+        }
+    }
+    for (int k = 0; k < 512; k++)
+        w[k] = (float)k;
+    assert_int_equal(lac_format_parse("codebook:bits=3", &format, &params, &err), LAC_OK);
+    assert_int_equal(lac_format_fit(format, &params, LAC_VIEW_ROWS, &tensor, &err), LAC_OK);
+    assert_int_equal(lac_params_int(&params, "bits"), 3); /* nothing holds it: left alone */
+}
+
+/* What `fit` finds of `n` non-zeros in groups of `m`; nothing where it would not pay. */
+static void pattern(int n, int m, int64_t channels, const char *want)
+{
+    lac_error err;
+    lac_params params;
+    const lac_format *format;
+    lac_tensor matrix, tensor;
+    char text[64];
+    assert_int_equal(lac_tensor_make(&matrix, LAC_F32, 2, (int64_t[]){4, 48}, &err), LAC_OK);
+    for (int i = 0; i < 4 * 48; i++)
+        ((float *)matrix.data)[i] = (float)(i % m < n);
+    int64_t dims[] = {4, channels, 48 / channels, 1};
+    assert_int_equal(lac_view_tensor(LAC_VIEW_CONV, &matrix, 4, dims, &tensor, &err), LAC_OK);
+    assert_int_equal(lac_format_parse("nm:n=1,m=3", &format, &params, &err), LAC_OK);
+    assert_int_equal(lac_format_fit(format, &params, LAC_VIEW_CONV, &tensor, &err), LAC_OK);
+    assert_string_equal(lac_params_print(&params, text, sizeof text), want);
+    lac_tensor_release(&matrix);
+    lac_tensor_release(&tensor);
+}
+
+static void test_fit_finds_patterns_that_pay(void **state)
+{
+    (void)state;
+    pattern(2, 4, 48, "n=2,m=4");
+    pattern(1, 4, 48, "n=1,m=4");
+    pattern(1, 16, 48, "n=1,m=16");
+    pattern(8, 16, 48, "n=8,m=16");
+    pattern(9, 16, 48, "n=1,m=3"); /* as given: more than half are kept, that does not pay */
+    pattern(3, 4, 48, "n=1,m=3");
+    pattern(2, 4, 12, "n=2,m=4"); /* a window's 12 channels are three groups */
+    pattern(2, 4, 3, "n=1,m=3");  /* its 3 channels hold none */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),          cmocka_unit_test(test_hostile_fields),
-        cmocka_unit_test(test_through_a_node),      cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_hostile_fields),
+        cmocka_unit_test(test_through_a_node),
+        cmocka_unit_test(test_allocation_failures),
         cmocka_unit_test(test_misfits_are_refused),
+        cmocka_unit_test(test_bytes_refuse_what_pack_refuses),
+        cmocka_unit_test(test_fit_chooses_the_fewest_bits),
+        cmocka_unit_test(test_fit_finds_patterns_that_pay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -81,31 +82,31 @@ static void fill(int8_t *matrix, int64_t rows, int64_t cols, int n, int m, lac_r
             }
 }
 
+/* Every N <= M <= 16, K of 1..70 and n_out of 1..35 (sta.md, 7, 1), 333,200 images; a few of each
+ * pattern where LACUNA_SHORT says that everything is slow. */
 static void test_there_and_back(void **state)
 {
     (void)state;
     static int8_t matrix[35 * 70];
-    static const int rows_of[] = {1, 2, 15, 16, 17, 35}, cols_of[] = {1, 3, 16, 31, 64, 65, 70};
     lac_random random = lac_random_stream(2, 0);
+    int step = getenv("LACUNA_SHORT") ? 131 : 1;
     for (int m = 1; m <= 16; m++)
         for (int n = 1; n <= m; n++)
-            for (size_t r = 0; r < 6; r++)
-                for (size_t c = 0; c < 7; c++) {
-                    /* all K of 1..70 and n_out of 1..35 come by, over the patterns */
-                    int64_t rows = 1 + (rows_of[r] + n + m) % 35;
-                    int64_t cols = 1 + (cols_of[c] * 3 + n * 16 + m) % 70;
-                    char spec[64];
-                    lac_tensor back;
-                    snprintf(spec, sizeof spec, "sta:n=%d,m=%d,enc=%s", n, m,
-                             (r + c) % 2 ? "index" : "bitmap");
-                    fill(matrix, rows, cols, n, m, &random);
-                    lac_packed packed = pack(spec, matrix, rows, cols);
-                    if (lac_unpack(&packed, &back, &err) != LAC_OK)
-                        fail_msg("%s: %s", spec, err.message);
-                    assert_memory_equal(back.data, matrix, (size_t)(rows * cols));
-                    lac_tensor_release(&back);
-                    lac_packed_release(&packed);
-                }
+            for (int shape = (n + 16 * m) % step; shape < 35 * 70; shape += step) {
+                int64_t rows = 1 + shape / 70, cols = 1 + shape % 70;
+                char spec[64];
+                lac_tensor back;
+                snprintf(spec, sizeof spec, "sta:n=%d,m=%d,enc=%s", n, m,
+                         shape % 2 ? "index" : "bitmap");
+                fill(matrix, rows, cols, n, m, &random);
+                lac_packed packed = pack(spec, matrix, rows, cols);
+                if (lac_unpack(&packed, &back, &err) != LAC_OK)
+                    fail_msg("%s: %s", spec, err.message);
+                if (memcmp(back.data, matrix, (size_t)(rows * cols)) != 0)
+                    fail_msg("%s, %d x %d: not what was packed", spec, (int)rows, (int)cols);
+                lac_tensor_release(&back);
+                lac_packed_release(&packed);
+            }
 }
 
 static void refused(lac_packed *packed, const char *word)

@@ -357,6 +357,16 @@ static void glyph_set(void **state)
 /* ---- where tasks come from
  * ----------------------------------------------------------------------- */
 
+/* The first task that the model at `path` has in its metadata lies below `want`. */
+static void base_is(const lac_graph *graph, const char *path, const char *want)
+{
+    lac_error err = {0};
+    json_t *tasks;
+    ok(lac_tasks_find(&tasks, graph, path, NULL, &err), &err);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(tasks, 0), "base")), want);
+    json_decref(tasks);
+}
+
 static void tasks_of_files(void **state)
 {
     (void)state;
@@ -384,8 +394,37 @@ static void tasks_of_files(void **state)
     assert_non_null(realpath(folder, home));
     assert_string_equal(json_string_value(json_object_get(first, "base")), home);
 
-    /* Kept in the graph, they need no file; an input's own description fills in. */
+    /* Kept in the graph, they need no file; the way to the data is told from where it will lie. */
+    mkdir(in_folder("models/net/small"), 0777);
+    ok(lac_tasks_keep_for(graph, tasks, in_folder("models/net/small/a.onnx"), &err), &err);
+    assert_null(strstr(lac_graph_meta(graph, "lacuna.task"), home));
+    assert_non_null(strstr(lac_graph_meta(graph, "lacuna.task"), "\"base\":\"../../..\""));
+    base_is(graph, in_folder("models/net/small/a.onnx"), home);
+    /* Model and data moved together. */
+    mkdir(in_folder("moved"), 0777);
+    assert_int_equal(rename(in_folder("models"), in_folder("moved/models")), 0);
+    char moved[PATH_MAX];
+    assert_non_null(realpath(in_folder("moved"), moved));
+    base_is(graph, in_folder("moved/models/net/small/a.onnx"), moved);
+    assert_int_equal(rename(in_folder("moved/models"), in_folder("models")), 0);
+    /* Into the data folder, and below it. */
+    ok(lac_tasks_keep_for(graph, tasks, in_folder("a.onnx"), &err), &err);
+    assert_non_null(strstr(lac_graph_meta(graph, "lacuna.task"), "\"base\":\".\""));
+    base_is(graph, in_folder("a.onnx"), home);
+    json_object_set_new(json_array_get(tasks, 0), "base", json_string(moved));
+    ok(lac_tasks_keep_for(graph, tasks, in_folder("models/a.onnx"), &err), &err);
+    assert_non_null(strstr(lac_graph_meta(graph, "lacuna.task"), "\"base\":\"../moved\""));
+    base_is(graph, in_folder("models/a.onnx"), moved);
+    /* Gone: where the variable says. */
+    assert_int_equal(rmdir(moved), 0);
+    setenv("LACUNA_DATA", "/some/data", 1);
+    base_is(graph, in_folder("models/a.onnx"), "/some/data");
+    unsetenv("LACUNA_DATA");
+    json_object_set_new(json_array_get(tasks, 0), "base", json_string(home));
+
+    /* For no file: no base. An input's own description fills in. */
     ok(lac_tasks_keep(graph, tasks, &err), &err);
+    assert_null(strstr(lac_graph_meta(graph, "lacuna.task"), "base"));
     json_decref(tasks);
     ok(lac_tasks_find(&tasks, graph, "/nowhere/else.onnx", NULL, &err), &err);
     assert_int_equal(json_array_size(tasks), 2);

@@ -125,6 +125,51 @@ static void test_bars(void **state)
     lac_text_release(&again);
 }
 
+/* A bar of a part is drawn, hatched, and says what is missing; whole bars beside it are not. */
+static void test_partial_bars(void **state)
+{
+    (void)state;
+    const double values[] = {4, 2, 1, NAN};
+    const char *const partial[] = {NULL, "host 5 of 30 <layers>", NULL, "host 30 of 30"};
+    lac_chart_bar_data bars = {.title = "T",
+                               .unit = "cycles",
+                               .label = LAC_LABEL_SIMULATED,
+                               .n_groups = 2,
+                               .n_series = 2,
+                               .groups = groups,
+                               .series = series,
+                               .values = values,
+                               .partial = partial,
+                               .decimals = 0,
+                               .scale = LAC_CHART_LINEAR};
+    lac_text out = {0};
+    lac_chart_bars(&out, &bars);
+    assert_false(out.failed);
+    assert_well_formed(out.data);
+    assert_int_equal(count(out.data, "class=\"hatch\""), 1);
+    assert_int_equal(count(out.data, "<rect"), 2 + 3);
+    assert_non_null(strstr(out.data, ">2 (host 5 of 30 &lt;layers&gt;)</text>"));
+    assert_non_null(strstr(out.data, "2 cycles (simulated), host 5 of 30 &lt;layers&gt;</title>"));
+    assert_non_null(strstr(out.data, ">-</text>"));
+    assert_null(strstr(out.data, "30 of 30"));
+    /* Stripes stay on the bar: all between its ends. */
+    double left = attribute(out.data, "<rect", 3, "x");
+    double right = left + attribute(out.data, "<rect", 3, "width");
+    int stripes = 0;
+    for (const char *at = strstr(strstr(out.data, "class=\"hatch\""), " d=\"") + 4; *at == 'M';) {
+        char *end;
+        double from = strtod(at + 1, &end);
+        strtod(end, &end);
+        double to = strtod(end + 1, &end);
+        strtod(end, &end);
+        assert_true(from >= left - 0.1 && from < to && to <= right + 0.1);
+        at = end;
+        stripes++;
+    }
+    assert_true(stripes > 3);
+    lac_text_release(&out);
+}
+
 static void test_bars_scale(void **state)
 {
     (void)state;
@@ -270,7 +315,6 @@ static void test_page(void **state)
     lac_text out = {0};
     lac_page_begin(&out, "a < b", "sub & title");
     lac_page_section(&out, "<section>");
-    lac_page_paragraph(&out, "p & q");
     lac_page_command(&out, "lacuna compare \"m\"");
     lac_page_report(&out, r);
     lac_page_end(&out, "foot>");
@@ -301,9 +345,10 @@ static void test_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bars),     cmocka_unit_test(test_bars_scale),
-        cmocka_unit_test(test_extremes), cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_scatter),  cmocka_unit_test(test_page),
+        cmocka_unit_test(test_bars),       cmocka_unit_test(test_partial_bars),
+        cmocka_unit_test(test_bars_scale), cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_empty),      cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

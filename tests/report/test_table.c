@@ -128,6 +128,59 @@ static lac_report *empty(void)
     return r;
 }
 
+/* Long texts stand once under the table; names may be any bytes. */
+static lac_report *with_footnotes(void)
+{
+    lac_error err;
+    static const char *const why[] = {"first cause", "other cause", "first cause", NULL};
+    lac_report *r = lac_report_make("", &err);
+    assert_int_equal(lac_report_column(r, "k", "kernel", "", LAC_LABEL_NONE, &err), LAC_OK);
+    assert_int_equal(lac_report_column(r, "v", "value", "", LAC_LABEL_STATED, &err), LAC_OK);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(lac_report_row(r, &err), LAC_OK);
+        assert_int_equal(lac_report_text(r, "k", i == 3 ? "bad \xff\xc3" : "slow", &err), LAC_OK);
+        assert_int_equal(lac_report_integer(r, "v", i, &err), LAC_OK);
+        if (why[i])
+            assert_int_equal(lac_report_footnote(r, "k", why[i], &err), LAC_OK);
+    }
+    assert_int_equal(lac_report_note(r, "the end", &err), LAC_OK);
+    return r;
+}
+
+static void test_footnotes(void **state)
+{
+    (void)state;
+    prints(print_text, with_footnotes(),
+           "kernel     value\n"
+           "          stated\n"
+           "--------  ------\n"
+           "slow [1]       0\n"
+           "slow [2]       1\n"
+           "slow [1]       2\n"
+           "bad \xff\xc3         3\n"
+           "[1] first cause\n"
+           "[2] other cause\n"
+           "the end\n");
+    prints(lac_report_html, with_footnotes(),
+           "<table>\n<caption></caption>\n<thead><tr><th>kernel</th><th class=\"number\">value<br>"
+           "<span class=\"label stated\">stated</span></th></tr></thead>\n<tbody>\n"
+           "<tr><td>slow <sup>[1]</sup></td><td class=\"number\">0</td></tr>\n"
+           "<tr><td>slow <sup>[2]</sup></td><td class=\"number\">1</td></tr>\n"
+           "<tr><td>slow <sup>[1]</sup></td><td class=\"number\">2</td></tr>\n"
+           "<tr><td>bad \xef\xbf\xbd\xef\xbf\xbd</td><td class=\"number\">3</td></tr>\n"
+           "</tbody>\n</table>\n<p class=\"note\">[1] first cause</p>\n"
+           "<p class=\"note\">[2] other cause</p>\n<p class=\"note\">the end</p>\n");
+    prints(print_json, with_footnotes(),
+           "{\"title\":\"\",\"rows\":["
+           "{\"k\":\"slow\",\"k_remark\":\"first cause\",\"v\":0},"
+           "{\"k\":\"slow\",\"k_remark\":\"other cause\",\"v\":1},"
+           "{\"k\":\"slow\",\"k_remark\":\"first cause\",\"v\":2},"
+           "{\"k\":\"bad \xef\xbf\xbd\xef\xbf\xbd\",\"v\":3}],"
+           "\"columns\":[{\"key\":\"k\",\"unit\":\"\",\"label\":\"\"},"
+           "{\"key\":\"v\",\"unit\":\"\",\"label\":\"stated\"}],"
+           "\"notes\":[\"[1] first cause\",\"[2] other cause\",\"the end\"]}");
+}
+
 static void test_no_rows(void **state)
 {
     (void)state;
@@ -216,11 +269,12 @@ static void test_misuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),      cmocka_unit_test(test_markdown),
-        cmocka_unit_test(test_csv),       cmocka_unit_test(test_html),
-        cmocka_unit_test(test_json),      cmocka_unit_test(test_no_rows),
-        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_group_digits),
-        cmocka_unit_test(test_long_text), cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_markdown),
+        cmocka_unit_test(test_csv),          cmocka_unit_test(test_html),
+        cmocka_unit_test(test_json),         cmocka_unit_test(test_footnotes),
+        cmocka_unit_test(test_no_rows),      cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_group_digits), cmocka_unit_test(test_long_text),
+        cmocka_unit_test(test_misuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -379,8 +379,8 @@ static lac_status simulate(const lac_layer *layer, const lac_params *params,
     lac_eie_problem problem;
     int64_t jump = lac_params_int(params, "jump");
     if (jump & (jump - 1))
-        return lac_fail(err, LAC_ERROR_INPUT,
-                        "eie: jump = %lld, must be a power of two (2^index bits)", (long long)jump);
+        return lac_fail(err, LAC_ERROR_INPUT, "jump = %lld, must be a power of two (2^index bits)",
+                        (long long)jump);
     LAC_TRY(lac_eie_map(&problem, layer, lac_params_int(params, "bias") != 0, err));
     lac_status status = simulate_problem(&problem, params, options, result, err);
     lac_eie_problem_release(&problem);

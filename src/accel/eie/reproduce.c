@@ -3,6 +3,7 @@
  * real AlexNet FC8 is run when its data are there. */
 #include "accel/eie/reproduce.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,10 +44,21 @@ typedef struct printer {
     void *context;
 } printer;
 
+/* `unit`: of both figures; the figure of ours comes from a simulation, or from a formula alone. */
 static void print(const printer *to, const char *table, const char *name, const char *metric,
-                  double paper, double ours, const char *provenance, const char *note)
+                  const char *unit, double paper, double ours, const char *provenance,
+                  const char *note)
 {
-    to->row(to->context, &(lac_reproduced){table, name, metric, paper, ours, provenance, note});
+    to->row(to->context, &(lac_reproduced){table, name, metric, paper, ours, provenance, note, unit,
+                                           isnan(ours) ? "not run" : "simulated"});
+}
+
+static void compute(const printer *to, const char *table, const char *name, const char *metric,
+                    const char *unit, double paper, double ours, const char *provenance,
+                    const char *note)
+{
+    to->row(to->context, &(lac_reproduced){table, name, metric, paper, ours, provenance, note, unit,
+                                           "computed"});
 }
 
 static lac_status run(const lac_layer *layer, const lac_params *params, double *theory_us,
@@ -120,10 +132,10 @@ static lac_status nine_layers(const printer *to, const lac_params *params, times
                     "input";
         snprintf(note, sizeof note, "uniform random masks, seed 9000: %lld cycles%s",
                  (long long)cycles, cause);
-        print(to, TABLE_TIME, published[i].name, "theoretical_us", published[i].theory, theory,
-              FROM_MEMORY, "(macs + pad) / PEs / clock");
-        print(to, TABLE_TIME, published[i].name, "time_us", published[i].actual, us->actual[i],
-              FROM_MEMORY, note);
+        print(to, TABLE_TIME, published[i].name, "theoretical_us", "us", published[i].theory,
+              theory, FROM_MEMORY, "(macs + pad) / PEs / clock");
+        print(to, TABLE_TIME, published[i].name, "time_us", "us", published[i].actual,
+              us->actual[i], FROM_MEMORY, note);
     }
     return LAC_OK;
 }
@@ -148,10 +160,10 @@ static lac_status coding(const printer *to, const lac_layer *layer, lac_error *e
     }
     if (status == LAC_OK) {
         run_bits = (double)lac_huffman_bits(&tree, run_length) / (double)csc.entries;
-        print(to, TABLE_CODING, "fc8", "weight bits, Huffman", 4, code_bits, FROM_MEMORY,
-              "the paper's codes have 5 bits, this layer's 4");
-        print(to, TABLE_CODING, "fc8", "index bits, Huffman", 3.2, run_bits, FROM_MEMORY,
-              "interleaved over 64 PEs");
+        compute(to, TABLE_CODING, "fc8", "weight bits, Huffman", "bits", 4, code_bits, FROM_MEMORY,
+                "the paper's codes have 5 bits, this layer's 4");
+        compute(to, TABLE_CODING, "fc8", "index bits, Huffman", "bits", 3.2, run_bits, FROM_MEMORY,
+                "interleaved over 64 PEs");
     }
     lac_eie_csc_release(&csc);
     return status;
@@ -178,9 +190,9 @@ static lac_status real_layer(const printer *to, const lac_params *params, const 
     if (status == LAC_OK) {
         snprintf(note, sizeof note, "the authors' layer and input, bias=1: %lld cycles",
                  (long long)cycles);
-        print(to, TABLE_TIME, "Alex-8, real data", "theoretical_us", 8.9, theory, FROM_MEMORY,
+        print(to, TABLE_TIME, "Alex-8, real data", "theoretical_us", "us", 8.9, theory, FROM_MEMORY,
               "(macs + pad) / PEs / clock");
-        print(to, TABLE_TIME, "Alex-8, real data", "time_us", 9.9, actual, FROM_MEMORY, note);
+        print(to, TABLE_TIME, "Alex-8, real data", "time_us", "us", 9.9, actual, FROM_MEMORY, note);
     }
     for (size_t i = 0; i < sizeof depths / sizeof *depths && status == LAC_OK; i++) {
         lac_params deep = with;
@@ -190,7 +202,7 @@ static lac_status real_layer(const printer *to, const lac_params *params, const 
         if (status == LAC_OK)
             status = run(&layer, &deep, &theory, &actual, &cycles, err);
         if (status == LAC_OK)
-            print(to, "EIE Figure 8", name, "load-balance efficiency", depths[i].paper,
+            print(to, "EIE Figure 8", name, "load-balance efficiency", "", depths[i].paper,
                   theory / actual, isnan(depths[i].paper) ? "not published" : "published",
                   depths[i].note);
     }
@@ -217,27 +229,27 @@ static void totals(const printer *to, const lac_params *params, const times *us)
     const double *actual = us->actual;
     int64_t pe = lac_params_int(params, "pe");
     double clock = lac_params_real(params, "clk");
-    print(to, "EIE abstract", "peak", "GOP/s", 102, (double)pe * 2 * clock / 1000, "published",
-          "64 PEs * 2 operations * 0.8 GHz, on the compressed layer");
-    print(to, "EIE abstract", "64 PEs", "power_W", 0.6, lac_eie_power_mw(pe) / 1000, "published",
-          "64 * 9.157 mW + 21 LNZD nodes * 0.023 mW (table of one PE, from memory)");
-    print(to, TABLE_COMPARED, "64 PEs", "power_W", 0.59, lac_eie_power_mw(pe) / 1000, FROM_MEMORY,
-          "45 nm");
-    print(to, TABLE_COMPARED, "64 PEs", "area_mm2", 40.8, lac_eie_area_mm2(pe), FROM_MEMORY,
-          "64 * 0.638024 mm2 + 21 * 0.000189 mm2 (table of one PE, from memory)");
-    print(to, "EIE abstract", "AlexNet FC6+7+8", "frames/s", 1.88e4,
+    compute(to, "EIE abstract", "peak", "GOP/s", "GOP/s", 102, (double)pe * 2 * clock / 1000,
+            "published", "64 PEs * 2 operations * 0.8 GHz, on the compressed layer");
+    compute(to, "EIE abstract", "64 PEs", "power_W", "W", 0.6, lac_eie_power_mw(pe) / 1000,
+            "published", "64 * 9.157 mW + 21 LNZD nodes * 0.023 mW (table of one PE, from memory)");
+    compute(to, TABLE_COMPARED, "64 PEs", "power_W", "W", 0.59, lac_eie_power_mw(pe) / 1000,
+            FROM_MEMORY, "45 nm");
+    compute(to, TABLE_COMPARED, "64 PEs", "area_mm2", "mm2", 40.8, lac_eie_area_mm2(pe),
+            FROM_MEMORY, "64 * 0.638024 mm2 + 21 * 0.000189 mm2 (table of one PE, from memory)");
+    print(to, "EIE abstract", "AlexNet FC6+7+8", "frames/s", "frames/s", 1.88e4,
           1e6 / (actual[0] + actual[1] + actual[2]), "published",
           "1 / sum of the synthetic times; the paper's own rows give 19,080");
-    print(to, TABLE_COMPARED, "Alex-7", "products/s", 81967, 1e6 / actual[1], FROM_MEMORY,
-          "1 / time; the paper's figure is 1 / 12.2 us");
-    print(to, TABLE_COMPARED, "28 nm, 256 PEs, 1.2 GHz", "Alex-7 products/s", 426230,
+    print(to, TABLE_COMPARED, "Alex-7", "products/s", "products/s", 81967, 1e6 / actual[1],
+          FROM_MEMORY, "1 / time; the paper's figure is 1 / 12.2 us");
+    print(to, TABLE_COMPARED, "28 nm, 256 PEs, 1.2 GHz", "Alex-7 products/s", "products/s", 426230,
           1e6 / us->projected, FROM_MEMORY,
           "cycles of the same model; power and area of 28 nm are not modelled");
     static const char *const peers[] = {"CPU", "GPU", "mobile GPU"};
     static const double speedup[] = {189, 13, 307};
     for (int peer = 0; peer < 3; peer++)
         print(to, peer < 2 ? "EIE abstract" : "EIE, speed-up figure", peers[peer],
-              "speed-up over dense, batch 1", speedup[peer], geometric_mean(actual, peer),
+              "speed-up over dense, batch 1", "x", speedup[peer], geometric_mean(actual, peer),
               peer < 2 ? "published" : FROM_MEMORY,
               "geometric mean of nine: the paper's times of the peer over ours");
 }
@@ -249,15 +261,20 @@ lac_status lac_eie_reproduce(const lac_params *params, const char *data_dir,
     printer to = {row, context};
     times us;
     char folder[4096], file[4200];
-    LAC_TRY(nine_layers(&to, params, &us, err));
-    totals(&to, params, &us);
-    if (data_dir) {
+    if (data_dir) { /* known before the long work */
         snprintf(folder, sizeof folder, "%s/eie_fc8", data_dir);
         snprintf(file, sizeof file, "%s/entries.npy", folder);
-        if (access(file, R_OK) == 0)
-            return real_layer(&to, params, folder, err);
+        if (access(file, R_OK) != 0)
+            return lac_fail(err, LAC_ERROR_IO,
+                            "--data %s: %s: %s; want the folder that holds eie_fc8/, or leave "
+                            "--data out: the row \"real data\" is then not run",
+                            data_dir, file, strerror(errno));
     }
-    print(&to, TABLE_TIME, "Alex-8, real data", "time_us", 9.9, NAN, FROM_MEMORY,
-          "not run: the data set eie_fc8 was not found");
+    LAC_TRY(nine_layers(&to, params, &us, err));
+    totals(&to, params, &us);
+    if (data_dir)
+        return real_layer(&to, params, folder, err);
+    print(&to, TABLE_TIME, "Alex-8, real data", "time_us", "us", 9.9, NAN, FROM_MEMORY,
+          "not run: needs the data set eie_fc8, --data DIR");
     return LAC_OK;
 }

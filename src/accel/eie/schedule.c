@@ -60,7 +60,7 @@ lac_status lac_eie_image_make(lac_eie_image *image, const lac_eie_csc *csc, int6
     int64_t columns = 2 * csc->cols + 16; /* broadcasts, and loads of groups */
     if (longest > (INT32_MAX - 16) / columns - 3)
         return lac_fail(err, LAC_ERROR_UNSUPPORTED,
-                        "eie: a product of %lld x %lld on %lld PEs may take more than 2^31 cycles",
+                        "a product of %lld x %lld on %lld PEs may take more than 2^31 cycles",
                         (long long)csc->rows, (long long)csc->cols, (long long)csc->pe);
     image->bound = columns * (longest + 3) + 16;
     lac_status status = fill_image(image, unit, err);

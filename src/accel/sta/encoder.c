@@ -185,8 +185,8 @@ lac_status lac_sta_simulate_encoder(lac_sta_job *job, const lac_layer *layer, la
     for (int op = 0; op < LAC_ENCODER_OPS; op++)
         if (shape.m[op] > job->machine.m_max)
             return lac_fail(err, LAC_ERROR_INPUT,
-                            "sta: pattern %d:%d is wider than the selectors, MMAX = %lld",
-                            shape.n[op], shape.m[op], (long long)job->machine.m_max);
+                            "pattern %d:%d is wider than the selectors, MMAX = %lld", shape.n[op],
+                            shape.m[op], (long long)job->machine.m_max);
     LAC_TRY(lac_sta_schedule_encoder(&job->machine, &shape, &job->events, err));
     if (job->options->schedule_only)
         return LAC_OK;

@@ -67,8 +67,7 @@ static int64_t integer_root(int64_t x)
 lac_status lac_sta_score_scale(double factor, lac_sta_scale *scale, lac_error *err)
 {
     if (!(factor > 0) || factor >= 32768)
-        return lac_fail(err, LAC_ERROR_INPUT, "sta: score factor %g is not within 0..32768",
-                        factor);
+        return lac_fail(err, LAC_ERROR_INPUT, "score factor %g is not within 0..32768", factor);
     int shift = 0;
     while (shift < 62 && ldexp(factor, shift + 1) < 32768)
         shift++;

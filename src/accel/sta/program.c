@@ -24,8 +24,8 @@ static lac_status emit(lac_text *text, const word *w, lac_error *err)
         [GEMM] = "GEMM", [SCORE] = "SCORE", [PV] = "PV", [LN] = "LN", [END] = "END"};
     if (w->n > 31 || w->m > 31 || w->steps > 65535 || w->col_tiles > 4095 || w->row_tiles > 4095)
         return lac_fail(err, LAC_ERROR_INPUT,
-                        "sta: a %s word has steps %" PRId64 ", col_tiles %" PRId64
-                        ", row_tiles %" PRId64 "; the fields hold 65535, 4095, 4095",
+                        "a %s word has steps %" PRId64 ", col_tiles %" PRId64 ", row_tiles %" PRId64
+                        "; the fields hold 65535, 4095, 4095",
                         names[w->op], w->steps, w->col_tiles, w->row_tiles);
     uint64_t bits = (uint64_t)w->op << 60 | (uint64_t)w->n << 55 | (uint64_t)w->m << 50 |
                     (uint64_t)w->sparse << 49 | (uint64_t)w->steps << 33 |
@@ -157,6 +157,5 @@ lac_status lac_sta_program(const lac_layer *layer, const lac_params *params, lac
                                 lac_layer_dim_get(layer, fc ? "in" : "k"), err));
     }
     LAC_TRY(emit(text, &(word){.op = END}, err));
-    return text->failed ? lac_fail(err, LAC_ERROR_MEMORY, "sta: no memory for the listing")
-                        : LAC_OK;
+    return text->failed ? lac_fail(err, LAC_ERROR_MEMORY, "no memory for the listing") : LAC_OK;
 }

@@ -88,11 +88,11 @@ lac_status lac_sta_fits(const lac_sta_machine *machine, const lac_sta_tile *tile
 {
     if (machine->write_bytes < 4 * machine->cols)
         return lac_fail(err, LAC_ERROR_INPUT,
-                        "sta: wr = %" PRId64 " bytes/cycle, a drained row has 4*C = %" PRId64,
+                        "wr = %" PRId64 " bytes/cycle, a drained row has 4*C = %" PRId64,
                         machine->write_bytes, 4 * machine->cols);
     if (tile->bytes > machine->weight_slot)
         return lac_fail(err, LAC_ERROR_INPUT,
-                        "sta: K = %" PRId64 " is too large for the weight slot: a column tile has "
+                        "K = %" PRId64 " is too large for the weight slot: a column tile has "
                         "%" PRId64 " bytes, wslot = %" PRId64,
                         tile->k, tile->bytes, machine->weight_slot);
     return LAC_OK;
@@ -104,7 +104,7 @@ lac_status lac_sta_gemm_block(const lac_sta_machine *machine, int64_t k, int64_t
     *rows = machine->rows * (machine->activation_bytes / (machine->rows * k));
     if (*rows == 0)
         return lac_fail(err, LAC_ERROR_INPUT,
-                        "sta: %" PRId64 " activation rows of K = %" PRId64
+                        "%" PRId64 " activation rows of K = %" PRId64
                         " bytes do not fit the activation memory, act = %" PRId64,
                         machine->rows, k, machine->activation_bytes);
     return LAC_OK;

@@ -25,7 +25,7 @@ lac_status lac_sta_attention_fits(const lac_sta_machine *machine, int64_t heads,
     LAC_TRY(lac_shape_count(3, (int64_t[]){6, machine->rows, keys}, &rows, err));
     if (rows > machine->activation_bytes || need > machine->activation_bytes - rows)
         return lac_fail(err, LAC_ERROR_INPUT,
-                        "sta: attention over %" PRId64 " tokens x %" PRId64 " x %" PRId64
+                        "attention over %" PRId64 " tokens x %" PRId64 " x %" PRId64
                         " needs more than act = %" PRId64 " bytes on chip",
                         tokens, heads, dim, machine->activation_bytes);
     return LAC_OK;
@@ -227,7 +227,7 @@ lac_status lac_sta_ffn_block(const lac_sta_machine *machine, const lac_sta_encod
     *tokens = padded < fit ? padded : fit;
     if (*tokens < machine->rows)
         return lac_fail(err, LAC_ERROR_INPUT,
-                        "sta: not even %" PRId64 " tokens of the feed-forward part fit on chip, "
+                        "not even %" PRId64 " tokens of the feed-forward part fit on chip, "
                         "act = %" PRId64,
                         machine->rows, machine->activation_bytes);
     return LAC_OK;

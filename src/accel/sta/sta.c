@@ -287,7 +287,7 @@ static lac_status check_image(const lac_sta_machine *machine, const lac_layer *l
     int64_t c = lac_params_int(&packed->params, "c"), l = lac_params_int(&packed->params, "l");
     if (c != machine->cols || l != machine->lanes)
         return lac_fail(err, LAC_ERROR_INPUT,
-                        "sta: the weight image is packed for c=%lld, l=%lld, the array has C = "
+                        "the weight image is packed for c=%lld, l=%lld, the array has C = "
                         "%lld, L = %lld",
                         (long long)c, (long long)l, (long long)machine->cols,
                         (long long)machine->lanes);

@@ -83,7 +83,8 @@ static lac_status formula_rows(const lac_params *params,
                                  .paper = formula(&layer, dataflows[d], arrays[a][0], arrays[a][1]),
                                  .ours = (double)result.cycles,
                                  .provenance = "published (formula)",
-                                 .note = "folds * (2R + C + T - 2); drain=1"});
+                                 .note = "folds * (2R + C + T - 2); drain=1",
+                                 .unit = "cycles"});
                 lac_result_release(&result);
             }
     return LAC_OK;
@@ -146,7 +147,8 @@ lac_status systolic_reproduce(const lac_params *params, const char *data_dir,
                                        .ours = (double)(stall ? lac_result_get(&result, t->metric)
                                                               : result.cycles),
                                        .provenance = "published code, run",
-                                       .note = t->note});
+                                       .note = t->note,
+                                       .unit = "cycles"});
         lac_result_release(&result);
     }
     return formula_rows(params, row, context, err);

@@ -15,6 +15,12 @@
 #define TOOL   "SCALE-Sim, scale.cfg"
 #define KB_MAX 1048576
 
+#define SRAM(name_, what)                                                                          \
+    {                                                                                              \
+        .name = name_, .type = LAC_PARAM_INT, .unit = "KB", .initial = 64, .min = 1,               \
+        .max = KB_MAX, .provenance = LAC_PUBLISHED, .source = TOOL, .summary = what                \
+    }
+
 static const lac_param params_schema[] = {
     {.name = "rows",
      .type = LAC_PARAM_INT,
@@ -76,33 +82,9 @@ static const lac_param params_schema[] = {
      .provenance = LAC_ASSUMED,
      .source = "one channel, double-buffered SRAMs: the least that makes bandwidth count",
      .summary = "whether folds wait for DRAM"},
-    {.name = "ifmap_kb",
-     .type = LAC_PARAM_INT,
-     .unit = "KB",
-     .initial = 64,
-     .min = 1,
-     .max = KB_MAX,
-     .provenance = LAC_PUBLISHED,
-     .source = TOOL,
-     .summary = "SRAM of activations"},
-    {.name = "filter_kb",
-     .type = LAC_PARAM_INT,
-     .unit = "KB",
-     .initial = 64,
-     .min = 1,
-     .max = KB_MAX,
-     .provenance = LAC_PUBLISHED,
-     .source = TOOL,
-     .summary = "SRAM of weights"},
-    {.name = "ofmap_kb",
-     .type = LAC_PARAM_INT,
-     .unit = "KB",
-     .initial = 64,
-     .min = 1,
-     .max = KB_MAX,
-     .provenance = LAC_PUBLISHED,
-     .source = TOOL,
-     .summary = "SRAM of partial sums and outputs"},
+    SRAM("ifmap_kb", "SRAM of activations"),
+    SRAM("filter_kb", "SRAM of weights"),
+    SRAM("ofmap_kb", "SRAM of partial sums and outputs"),
     {.name = "dram_bw",
      .type = LAC_PARAM_INT,
      .unit = "bytes/cycle",

@@ -75,11 +75,8 @@ INLINE __m256i nm_bytes_step(__m256i sum, nm_bytes_window w, nm_bytes_slot slot,
 }
 
 #define NAME(x)                  CONCAT(nm_bytes_, x)
-#define ELEMENT                  uint8_t
 #define INTEGER                  1
 #define VALUE                    int16_t
-#define SUMS                     int32_t
-#define DEPTH                    4
 #define UNIT                     16
 #define VECTOR                   __m256i
 #define VECTOR_ZERO              _mm256_setzero_si256()
@@ -87,10 +84,8 @@ INLINE __m256i nm_bytes_step(__m256i sum, nm_bytes_window w, nm_bytes_slot slot,
 #define VECTOR_STORE(to, v)      _mm256_storeu_si256((__m256i *)(to), v)
 #define WINDOW                   nm_bytes_window
 #define WINDOW_LOAD(p, span)     ((nm_bytes_window){p})
-#define SLOT                     nm_bytes_slot
 #define SLOT_LOAD(p, v, span)    nm_bytes_slot_load(p, v, span)
 #define STEP(sum, x, slot, span) nm_bytes_step(sum, x, slot, span)
-#define LAYOUT                   nm_bytes_layout
 #define SECONDS                  0.57e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"
@@ -99,12 +94,6 @@ LAC_PACKED_ROWS(nm_s8_avx2, "nm", LAC_I8, LAC_ISA_AVX2, nm_bytes, "N:M int8, byt
 LAC_PACKED_ROWS(nm_u8_avx2, "nm", LAC_U8, LAC_ISA_AVX2, nm_bytes, "N:M uint8, byte shuffles")
 
 /* ---- floats */
-static void nm_floats_place(int column, int slot, int *position, int *value)
-{
-    (void)slot;
-    *position = *value = column;
-}
-
 static const lac_nm_layout nm_floats_layout = {
     .columns = 8,
     .depth = 1,
@@ -113,7 +102,6 @@ static const lac_nm_layout nm_floats_layout = {
     .unit = 8,
     .cost = {1, 2, 4},
     .load = {0.2, 0.4, 0.8},
-    .place = nm_floats_place,
 };
 
 typedef struct nm_floats_window {
@@ -154,11 +142,7 @@ INLINE __m256 nm_floats_step(__m256 sum, nm_floats_window w, nm_floats_slot slot
 }
 
 #define NAME(x)                  CONCAT(nm_floats_, x)
-#define ELEMENT                  float
 #define INTEGER                  0
-#define VALUE                    float
-#define SUMS                     float
-#define DEPTH                    1
 #define UNIT                     8
 #define VECTOR                   __m256
 #define VECTOR_ZERO              _mm256_setzero_ps()
@@ -166,10 +150,8 @@ INLINE __m256 nm_floats_step(__m256 sum, nm_floats_window w, nm_floats_slot slot
 #define VECTOR_STORE(to, v)      _mm256_storeu_ps(to, v)
 #define WINDOW                   nm_floats_window
 #define WINDOW_LOAD(p, span)     ((nm_floats_window){p})
-#define SLOT                     nm_floats_slot
 #define SLOT_LOAD(p, v, span)    nm_floats_slot_load(p, v)
 #define STEP(sum, x, slot, span) nm_floats_step(sum, x, slot, span)
-#define LAYOUT                   nm_floats_layout
 #define SECONDS                  0.26e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"

@@ -15,11 +15,6 @@
 #define ROWS          8
 
 /* ---- bytes */
-static void nm_bytes_place(int column, int slot, int *position, int *value)
-{
-    *position = *value = 4 * column + slot;
-}
-
 static const lac_nm_layout nm_bytes_layout = {
     .columns = 16,
     .depth = 4,
@@ -28,7 +23,6 @@ static const lac_nm_layout nm_bytes_layout = {
     .unit = 16,
     .cost = {1, 1, 1},
     .load = {0.2, 0.25, 0.4},
-    .place = nm_bytes_place,
 };
 
 INLINE __m512i nm_bytes_load(const uint8_t *x, int span)
@@ -50,11 +44,8 @@ INLINE nm_bytes_slot nm_bytes_slot_load(const uint8_t *position, const int8_t *v
 }
 
 #define NAME(x)               CONCAT(nm_bytes_, x)
-#define ELEMENT               uint8_t
 #define INTEGER               1
 #define VALUE                 int8_t
-#define SUMS                  int32_t
-#define DEPTH                 4
 #define UNIT                  16
 #define VECTOR                __m512i
 #define VECTOR_ZERO           _mm512_setzero_si512()
@@ -62,11 +53,9 @@ INLINE nm_bytes_slot nm_bytes_slot_load(const uint8_t *position, const int8_t *v
 #define VECTOR_STORE(to, v)   _mm512_storeu_si512(to, v)
 #define WINDOW                __m512i
 #define WINDOW_LOAD           nm_bytes_load
-#define SLOT                  nm_bytes_slot
 #define SLOT_LOAD(p, v, span) nm_bytes_slot_load(p, v)
 #define STEP(sum, x, slot, span)                                                                   \
     _mm512_dpbusd_epi32(sum, _mm512_permutexvar_epi8((slot).position, x), (slot).value)
-#define LAYOUT  nm_bytes_layout
 #define SECONDS 0.55e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"
@@ -77,12 +66,6 @@ LAC_PACKED_ROWS(nm_s8_avx512vnni, "nm", LAC_I8, ISA, nm_bytes, "N:M int8, byte s
 LAC_PACKED_ROWS(nm_u8_avx512vnni, "nm", LAC_U8, ISA, nm_bytes, "N:M uint8, byte shuffles and VNNI")
 
 /* ---- floats */
-static void nm_floats_place(int column, int slot, int *position, int *value)
-{
-    (void)slot;
-    *position = *value = column;
-}
-
 static const lac_nm_layout nm_floats_layout = {
     .columns = 16,
     .depth = 1,
@@ -91,7 +74,6 @@ static const lac_nm_layout nm_floats_layout = {
     .unit = 16,
     .cost = {1, 1.2},
     .load = {0.5, 1},
-    .place = nm_floats_place,
 };
 
 typedef struct nm_floats_window {
@@ -125,11 +107,7 @@ INLINE __m512 nm_floats_step(__m512 sum, nm_floats_window x, nm_floats_slot slot
 }
 
 #define NAME(x)                  CONCAT(nm_floats_, x)
-#define ELEMENT                  float
 #define INTEGER                  0
-#define VALUE                    float
-#define SUMS                     float
-#define DEPTH                    1
 #define UNIT                     16
 #define VECTOR                   __m512
 #define VECTOR_ZERO              _mm512_setzero_ps()
@@ -137,10 +115,8 @@ INLINE __m512 nm_floats_step(__m512 sum, nm_floats_window x, nm_floats_slot slot
 #define VECTOR_STORE(to, v)      _mm512_storeu_ps(to, v)
 #define WINDOW                   nm_floats_window
 #define WINDOW_LOAD              nm_floats_load
-#define SLOT                     nm_floats_slot
 #define SLOT_LOAD(p, v, span)    nm_floats_slot_load(p, v)
 #define STEP(sum, x, slot, span) nm_floats_step(sum, x, slot, span)
-#define LAYOUT                   nm_floats_layout
 #define SECONDS                  0.45e-9
 #include "cpu/gemm_nm.inc"
 #include "cpu/gemm_nm_end.inc"

@@ -23,7 +23,9 @@ typedef struct product {
     dnnl_memory_t memory[N_ARGS];
     const void *address[N_ARGS]; /* last set */
     int n_args;
-    void *weights, *bias, *scratch;
+    lac_store *store;
+    void *weights; /* reordered; of the store */
+    void *bias, *scratch;
     size_t weight_bytes;
     lac_conv_geometry g;
     bool is_gemm, is_depthwise;
@@ -72,7 +74,7 @@ static void product_release(void *state)
         dnnl_stream_destroy(w->stream);
     if (w->engine)
         dnnl_engine_destroy(w->engine);
-    lac_free(w->weights);
+    lac_store_drop(w->store, lac_free, w->weights);
     lac_free(w->bias);
     lac_free(w->scratch);
     lac_free(w);
@@ -236,20 +238,13 @@ static lac_status add_memory(product *w, int which, int id, const dnnl_memory_de
     return LAC_OK;
 }
 
-static lac_status reorder_weights(product *w, const lac_layer *layer,
-                                  const dnnl_memory_desc_t *from, lac_error *err)
+static lac_status reorder(product *w, const dnnl_memory_desc_t *from, void *data, lac_error *err)
 {
     const dnnl_memory_desc_t *to = dnnl_primitive_desc_query_md(w->pd, dnnl_query_weights_md, 0);
     dnnl_primitive_desc_t pd;
     dnnl_primitive_t primitive;
     dnnl_memory_t source;
-    w->weight_bytes = dnnl_memory_desc_get_size(to);
-    w->weights = lac_alloc(w->weight_bytes, 1, err);
-    if (!w->weights)
-        return LAC_ERROR_MEMORY;
-    LAC_TRY(add_memory(w, WEIGHTS, DNNL_ARG_WEIGHTS, to, w->weights, err));
-    DNNL_TRY(
-        dnnl_memory_create(&source, from, w->engine, layer->operand[LAC_ROLE_WEIGHTS].tensor.data));
+    DNNL_TRY(dnnl_memory_create(&source, from, w->engine, data));
     dnnl_status_t status =
         dnnl_reorder_primitive_desc_create(&pd, from, w->engine, to, w->engine, NULL);
     if (status == dnnl_success) {
@@ -266,6 +261,27 @@ static lac_status reorder_weights(product *w, const lac_layer *layer,
     return failed(status, "reordering weights", err);
 }
 
+/* Plans of other input shapes mostly want the same order. */
+static lac_status make_weights(product *w, const lac_layer *layer, const dnnl_memory_desc_t *from,
+                               lac_error *err)
+{
+    const dnnl_memory_desc_t *to = dnnl_primitive_desc_query_md(w->pd, dnnl_query_weights_md, 0);
+    void *data = layer->operand[LAC_ROLE_WEIGHTS].tensor.data;
+    w->store = layer->store;
+    w->weight_bytes = dnnl_memory_desc_get_size(to);
+    w->weights = lac_store_find(w->store, data, to, sizeof *to, lac_free);
+    bool found = w->weights != NULL;
+    if (!found)
+        w->weights = lac_alloc(w->weight_bytes, 1, err);
+    if (!w->weights)
+        return LAC_ERROR_MEMORY;
+    LAC_TRY(add_memory(w, WEIGHTS, DNNL_ARG_WEIGHTS, to, w->weights, err));
+    if (found)
+        return LAC_OK;
+    LAC_TRY(reorder(w, from, data, err));
+    return lac_store_put(w->store, data, to, sizeof *to, lac_free, w->weights, err);
+}
+
 static lac_status fill(product *w, const lac_layer *layer, lac_error *err)
 {
     dnnl_memory_desc_t md[N_ARGS];
@@ -274,7 +290,7 @@ static lac_status fill(product *w, const lac_layer *layer, lac_error *err)
     LAC_TRY(make_pd(w, layer, md, err));
     DNNL_TRY(dnnl_primitive_create(&w->primitive, w->pd));
     DNNL_TRY(dnnl_stream_create(&w->stream, w->engine, dnnl_stream_default_flags));
-    LAC_TRY(reorder_weights(w, layer, &md[WEIGHTS], err));
+    LAC_TRY(make_weights(w, layer, &md[WEIGHTS], err));
     LAC_TRY(add_memory(w, SRC, DNNL_ARG_SRC, &md[SRC], NULL, err));
     LAC_TRY(add_memory(w, DST, DNNL_ARG_DST, &md[DST], NULL, err));
     if (bias->dtype == LAC_F32) {

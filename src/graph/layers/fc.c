@@ -59,13 +59,8 @@ static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target,
         return LAC_OK;
     LAC_TRY(need(layer, err));
     for (int role = LAC_ROLE_WEIGHTS; role <= LAC_ROLE_ACTIVATIONS; role++) {
-        const lac_operand *operand = &layer->operand[role];
         int64_t rows = role == LAC_ROLE_WEIGHTS ? d[OUT] : d[BATCH];
-        target->operand[role] = *operand;
-        target->operand[role].packed = NULL;
-        target->operand[role].tensor = operand->transposed
-                                           ? lac_matrix_view(&operand->tensor, 0, d[IN], rows)
-                                           : lac_matrix_view(&operand->tensor, 0, rows, d[IN]);
+        target->operand[role] = lac_operand_matrix(&layer->operand[role], 0, rows, d[IN]);
     }
     return LAC_OK;
 }

@@ -79,15 +79,10 @@ static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target,
         return LAC_OK;
     LAC_TRY(need(layer, err));
     for (int role = LAC_ROLE_WEIGHTS; role <= LAC_ROLE_ACTIVATIONS; role++) {
-        const lac_operand *operand = &layer->operand[role];
         bool weights = role == LAC_ROLE_WEIGHTS;
         int64_t rows = weights ? d[N] : d[M];
         int64_t first = weights && shares_weights(layer) ? 0 : index * rows * d[K];
-        target->operand[role] = *operand;
-        target->operand[role].packed = NULL;
-        target->operand[role].tensor = operand->transposed
-                                           ? lac_matrix_view(&operand->tensor, first, d[K], rows)
-                                           : lac_matrix_view(&operand->tensor, first, rows, d[K]);
+        target->operand[role] = lac_operand_matrix(&layer->operand[role], first, rows, d[K]);
     }
     return LAC_OK;
 }

@@ -1,0 +1,211 @@
+#!/bin/bash
+# What the commands write: whole or not at all, JSON that any program reads, the same keys in every row,
+# tables for other programs.
+set -u
+lacuna=${LACUNA:?path of the command}
+export PYTHONPATH=tests/cli PYTHONDONTWRITEBYTECODE=1
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() {
+    echo "FAIL: $*"
+    failures=$((failures + 1))
+}
+
+good() {
+    "$lacuna" "$@" >"$work/out" 2>"$work/err" </dev/null ||
+        fail "lacuna $*: status $?: $(head -c 300 "$work/err")"
+}
+
+bad() { # WORD ARGUMENTS...
+    local word=$1
+    shift
+    "$lacuna" "$@" >"$work/out" 2>"$work/err" </dev/null && fail "lacuna $*: status 0"
+    grep -Eq -- "$word" "$work/err" || fail "lacuna $*: no '$word': $(head -c 300 "$work/err")"
+}
+
+check() { # WHAT FILE: the Python on stdin holds for the file
+    python3 - "$2" "$work" || fail "$1: $(head -c 300 "$2")"
+}
+
+python3 - "$work" <<'PY' || exit 1
+import os, struct, sys, zipfile
+from onnx_bytes import *
+
+def write(name, data):
+    path = os.path.join(sys.argv[1], name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as f:
+        f.write(data)
+
+weights = [((i * 7) % 11 - 5) / 4 for i in range(16)]
+def network(product, output):
+    nodes = [node("MatMul", ["x", "w"], [product]), node("Relu", [product], [output])]
+    data = model(nodes, [value("x", 1, 4)], [value(product, 1, 4), value(output, 1, 4)],
+                 [tensor("w", [4, 4], weights)])
+    return data
+write("two.onnx", network("a", "b"))
+for folder in ("first", "second"):
+    write(f"{folder}/model.onnx", network("a", "b"))
+# A lone continuation byte, an overlong slash, a surrogate, a good letter: and all that as a node's
+# name and as an output's.
+odd = b"\x80\xc0\xaf\xed\xa0\x80\xc3\xa9"
+write("odd.onnx", network("a", "12345678").replace(b"12345678", odd)
+      .replace(b"the_MatMul", odd + b"_M"))
+x = npy("<f4", "(1, 4)", struct.pack("<4f", 1, 2, 3, 4))
+write("x.npy", x)
+write("x.pb", tensor("x", [1, 4], [1, 2, 3, 4]))
+for name, arrays in (("x", ("x", "labels")), ("none", ("y",))):
+    with zipfile.ZipFile(os.path.join(sys.argv[1], name + ".npz"), "w") as archive:
+        for array in arrays:
+            archive.writestr(array + ".npy", x)
+PY
+
+# ---- names that are no UTF-8: every byte that is not part of a character is U+FFFD
+
+name='\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd\u00e9'
+for words in "run --input x=$work/x.npy" "bench --runs 1" "simulate --accel systolic"; do
+    # shellcheck disable=SC2086
+    good ${words%% *} "$work/odd.onnx" ${words#* } --json
+    check "lacuna $words: name" "$work/out" <<PY
+import json, sys
+text = open(sys.argv[1], encoding="utf-8", errors="strict").read()
+whole = json.loads(text)
+name = "$name"
+names = [row.get("layer", row.get("name")) for row in
+         whole.get("outputs") or whole.get("layers") or whole["accels"][0]["layers"]]
+assert any(n in (name, name + "_M") for n in names), names
+PY
+done
+good inspect "$work/odd.onnx" --json
+check "inspect: JSON" "$work/out" <<'PY'
+import json, sys
+json.load(open(sys.argv[1], encoding="utf-8"))
+PY
+good compare "$work/odd.onnx" -s int8 -a systolic --runs 1 --report "$work/odd.html" --json
+python3 -c 'import sys; open(sys.argv[1], encoding="utf-8").read()' "$work/odd.html" ||
+    fail "compare: the page is no UTF-8"
+
+# ---- run: all outputs or none
+
+mkdir -p "$work/o1/b.npy"
+bad 'b.npy: cannot replace: Is a directory' run "$work/two.onnx" -i "x=$work/x.npy" -o "$work/o1"
+[ "$(ls -A "$work/o1")" = b.npy ] || fail "run: leaves $(ls -A "$work/o1")"
+echo before >"$work/o1/a.npy"
+bad 'cannot replace' run "$work/two.onnx" -i "x=$work/x.npy" -o "$work/o1"
+[ "$(cat "$work/o1/a.npy")" = before ] || fail "run: the first output was replaced all the same"
+good run "$work/two.onnx" -i "x=$work/x.npy" -o "$work/o2"
+[ "$(ls -A "$work/o2" | tr '\n' ' ')" = "a.npy b.npy " ] || fail "run: writes $(ls -A "$work/o2")"
+
+# ---- run: inputs from an archive; captured layers
+
+good run "$work/two.onnx" --input "$work/x.npz" -o "$work/o3"
+cmp -s "$work/o2/a.npy" "$work/o3/a.npy" || fail "run: another result from x.npz"
+good run "$work/two.onnx" --input "x=$work/x.pb" -o "$work/o4"
+cmp -s "$work/o2/a.npy" "$work/o4/a.npy" || fail "run: another result from x.pb"
+bad 'no array is named like an input' run "$work/two.onnx" --input "$work/none.npz"
+bad 'given twice' run "$work/two.onnx" --input "x=$work/x.npy" --input "$work/x.npz"
+good run "$work/two.onnx" --input "$work/x.npz" --capture "$work/layers" --json
+grep -q '"captured_layers": 1' "$work/out" || fail "run --capture: not one layer"
+check "run --capture" "$work/layers/layers.json" <<'PY'
+import json, os, struct, sys
+whole = json.load(open(sys.argv[1]))
+assert whole["schema"] == "lacuna.capture/1" and len(whole["layers"]) == 1, whole
+layer, = whole["layers"]
+assert layer["kind"] == "gemm" and layer["text"].startswith("gemm:m=1,n=4,k=4"), layer
+folder = os.path.dirname(sys.argv[1])
+def floats(role):
+    data = open(os.path.join(folder, layer["operands"][role]["file"]), "rb").read()
+    return [v for v, in struct.iter_unpack("<f", data[10 + struct.unpack("<H", data[8:10])[0]:])]
+weights = [((i * 7) % 11 - 5) / 4 for i in range(16)]
+assert floats("activations") == [1, 2, 3, 4]
+assert floats("weights") == [weights[k * 4 + n] for n in range(4) for k in range(4)] # [n][k]
+assert len(os.listdir(folder)) == 1 + len(layer["operands"]), os.listdir(folder)
+PY
+mkdir -p "$work/full/layers.json"
+bad 'layers.json: cannot replace' run "$work/two.onnx" --input "$work/x.npz" --capture "$work/full"
+[ "$(ls -A "$work/full")" = layers.json ] || fail "run --capture: leaves $(ls -A "$work/full")"
+
+# ---- simulate: the same keys for layers that ran and for host layers
+
+good simulate glyph_vit --accel eie --schedule-only --json
+check "simulate --json" "$work/out" <<'PY'
+import json, sys
+layers = json.load(open(sys.argv[1]))["accels"][0]["layers"]
+keys = {"layer", "kind", "status", "reason", "exact", "cycles", "macs", "effectual_macs", "stalls",
+        "dram_bytes", "sram_bytes", "energy_pj", "energy", "utilization", "counters", "checksum"}
+assert {l["status"] for l in layers} == {"ok", "host"}
+for layer in layers:
+    assert set(layer) == keys, set(layer) ^ keys
+    host = layer["status"] == "host"
+    assert bool(layer["reason"]) == host and (layer["cycles"] == 0) == host, layer
+    if host:
+        assert layer["exact"] is None and layer["checksum"] is None and layer["counters"] == {}
+PY
+good simulate glyph_vit --accel eie --schedule-only
+grep -Eq '^/conv_1 +conv +host \[1\]$' "$work/out" || fail "simulate: no mark of the host layer"
+[ "$(grep -c 'only 1x1 maps' "$work/out")" -eq 1 ] || fail "simulate: the reason is not said once"
+
+# ---- eval: what is stated is called so, in the unit of what was measured
+
+good eval glyph_mlp --limit 50
+grep -Eq '^data set +metric +value +stated ' "$work/out" || fail "eval: no stated column"
+sed -n 3p "$work/out" | grep -Eq '^ +measured +stated ' || fail "eval: stated is not labelled so"
+grep -Eq '^glyphs:test +top1 +[0-9.]+ % +[0-9.]+ % ' "$work/out" || fail "eval: not in per cent"
+bad 'limit 0: want' eval glyph_mlp --limit 0
+
+# ---- list models, reproduce
+
+good list models
+grep -Eq '^glyph_vit +pixels float32\[N,1,28,28\] +array_top1 on glyphs:test +[0-9,]+$' "$work/out" ||
+    fail "list models: $(cat "$work/out")"
+good list models --json
+check "list models --json" "$work/out" <<'PY'
+import json, sys
+rows = json.load(open(sys.argv[1]))
+assert [row["name"] for row in rows] == ["glyph_vit", "glyph_mlp"]
+assert all(row["inputs"] and row["tasks"] and row["file_bytes"] > 100000 for row in rows), rows
+PY
+bad '/nonexistent: no such folder; give' reproduce eie --data /nonexistent
+bad 'eie_fc8/entries.npy: No such file.*leave --data out' reproduce eie --data "$work"
+good reproduce eie --json
+check "reproduce --json" "$work/out" <<'PY'
+import json, sys
+rows = json.load(open(sys.argv[1]))["rows"]
+kinds = {row["metric"]: row["ours_is"] for row in rows if row["ours"] is not None}
+assert kinds["time_us"] == "simulated" and kinds["power_W"] == "computed", kinds
+units = {row["metric"]: row["unit"] for row in rows}
+assert units["time_us"] == "us" and units["area_mm2"] == "mm2" and units["GOP/s"] == "GOP/s", units
+assert all((row["ours"] is None) == (row["ours_is"] == "not run") for row in rows)
+PY
+
+# ---- a message says where once
+
+printf 'this is no shared object' >"$work/text.so"
+bad '^lacuna: [^:]*/text.so: [^/]*$' list ops --plugin "$work/text.so"
+bad "^lacuna: sta, gemm:m=64,n=64,k=4096: K = 4096 is too large" simulate \
+    --layer gemm:m=64,n=64,k=4096 --accel sta --set wslot=1
+
+# ---- compare: tables for other programs; networks of one file name are told apart
+
+good compare "$work/first/model.onnx" "$work/second/model.onnx" "$work/two.onnx" -s dense -s int8 \
+    -a eie,systolic --runs 1 --report "$work/r.html" --csv "$work/r.csv" --markdown "$work/r.md"
+for name in first/model.onnx second/model.onnx two.onnx; do
+    grep -qx "$name" "$work/out" || fail "compare: no table titled $name"
+    grep -qx "## $name" "$work/r.md" || fail "compare --markdown: no $name"
+done
+check "compare --csv" "$work/r.csv" <<'PY'
+import csv, sys
+rows = list(csv.DictReader(open(sys.argv[1], newline="")))
+assert [(r["model"], r["scheme"]) for r in rows] == [
+    (model, scheme) for model in ("first/model.onnx", "second/model.onnx", "two.onnx")
+    for scheme in ("dense", "int8")], rows
+for row in rows:
+    assert float(row["cpu_ms"]) > 0 and int(row["file_bytes"]) > 0, row
+    assert row["systolic_cycles"] == "-" if row["scheme"] == "dense" else int(row["systolic_cycles"]) > 0
+PY
+[ "$(grep -c '^| dense' "$work/r.md")" -eq 3 ] || fail "compare --markdown: $(cat "$work/r.md")"
+
+[ $failures -eq 0 ] && echo "outputs: all well"
+[ $failures -eq 0 ]

@@ -1,0 +1,326 @@
+/* Compositions as users type them; groups of N:M; what becomes of a weight that does not fit the
+ * format a scheme chose; calibration on the network that earlier schemes left. */
+#include "core/memory.h"
+#include "core/random.h"
+#include "format/packed.h"
+
+#include <lacuna/scheme.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static lac_error err;
+
+static int constant(lac_graph *graph, const char *name, int rank, const int64_t *dims)
+{
+    lac_tensor tensor;
+    int value;
+    lac_random random = lac_random_stream(7, (uint64_t)name[1]);
+    assert_int_equal(lac_tensor_make(&tensor, LAC_F32, rank, dims, &err), LAC_OK);
+    for (int64_t i = 0; i < lac_tensor_count(&tensor); i++) { /* few are large, as in networks */
+        double unit = lac_random_unit(&random) - 0.5;
+        ((float *)tensor.data)[i] = (float)(8 * unit * unit * unit);
+    }
+    assert_int_equal(lac_graph_constant(graph, name, &tensor, &value, &err), LAC_OK);
+    lac_tensor_release(&tensor);
+    return value;
+}
+
+static int input(lac_graph *graph, const char *name, int rank, const int64_t *dims)
+{
+    int value;
+    assert_int_equal(lac_graph_value(graph, name, &value, &err), LAC_OK);
+    graph->values[value].dtype = LAC_F32;
+    graph->values[value].rank = rank;
+    for (int i = 0; i < rank; i++)
+        graph->values[value].dims[i].size = dims[i];
+    assert_int_equal(lac_graph_input(graph, value, &err), LAC_OK);
+    return value;
+}
+
+static int apply(lac_graph *graph, const char *op, const char *name, int n, const int *in)
+{
+    int out;
+    assert_int_equal(lac_graph_value(graph, NULL, &out, &err), LAC_OK);
+    assert_int_equal(lac_graph_node(graph, "", op, name, n, in, 1, &out, NULL, &err), LAC_OK);
+    return out;
+}
+
+/* x [4,80] -> MatMul [80,90] "first" -> Relu -> MatMul [90,60] "second". */
+static lac_graph *chain(void)
+{
+    lac_graph *graph;
+    assert_int_equal(lac_graph_make(&graph, "g", 17, &err), LAC_OK);
+    int x = input(graph, "x", 2, (int64_t[]){4, 80});
+    int w1 = constant(graph, "w1", 2, (int64_t[]){80, 90});
+    int w2 = constant(graph, "w2", 2, (int64_t[]){90, 60});
+    int y = apply(graph, "MatMul", "first", 2, (int[]){x, w1});
+    y = apply(graph, "Relu", NULL, 1, &y);
+    y = apply(graph, "MatMul", "second", 2, (int[]){y, w2});
+    assert_int_equal(lac_graph_output(graph, y, &err), LAC_OK);
+    assert_int_equal(lac_graph_settle(graph, &err), LAC_OK);
+    return graph;
+}
+
+/* image [1,3,8,8] -> Conv [16,3,3,3] "three" -> Conv [8,16,3,3] "sixteen"; y [4,9] -> MatMul [9,5]
+ * "tail"; z [4,3] -> MatMul [3,5] "short". */
+static lac_graph *shapes(void)
+{
+    lac_graph *graph;
+    assert_int_equal(lac_graph_make(&graph, "g", 17, &err), LAC_OK);
+    int image = input(graph, "image", 4, (int64_t[]){1, 3, 8, 8});
+    int y = input(graph, "y", 2, (int64_t[]){4, 9}), z = input(graph, "z", 2, (int64_t[]){4, 3});
+    int w1 = constant(graph, "w1", 4, (int64_t[]){16, 3, 3, 3});
+    int w2 = constant(graph, "w2", 4, (int64_t[]){8, 16, 3, 3});
+    int w3 = constant(graph, "w3", 2, (int64_t[]){9, 5});
+    int w4 = constant(graph, "w4", 2, (int64_t[]){3, 5});
+    image = apply(graph, "Conv", "three", 2, (int[]){image, w1});
+    image = apply(graph, "Conv", "sixteen", 2, (int[]){image, w2});
+    y = apply(graph, "MatMul", "tail", 2, (int[]){y, w3});
+    z = apply(graph, "MatMul", "short", 2, (int[]){z, w4});
+    assert_int_equal(lac_graph_output(graph, image, &err), LAC_OK);
+    assert_int_equal(lac_graph_output(graph, y, &err), LAC_OK);
+    assert_int_equal(lac_graph_output(graph, z, &err), LAC_OK);
+    assert_int_equal(lac_graph_settle(graph, &err), LAC_OK);
+    return graph;
+}
+
+static lac_status noise(void *context, int64_t index, lac_tensor *in, lac_error *e)
+{
+    (void)context;
+    lac_random random = lac_random_stream(3, (uint64_t)index);
+    LAC_TRY(lac_tensor_make(in, LAC_F32, 2, (int64_t[]){4, 80}, e));
+    for (int64_t i = 0; i < lac_tensor_count(in); i++)
+        ((float *)in->data)[i] = (float)lac_random_unit(&random);
+    return LAC_OK;
+}
+
+static lac_compression compress(const lac_graph *graph, const char *text, bool calibrated)
+{
+    static const lac_calibration calibration = {.samples = 4, .sample = noise, .source = "noise"};
+    lac_compression c = {.calibration = calibrated ? &calibration : NULL};
+    if (lac_compress(&c, graph, text, &err) != LAC_OK)
+        fail_msg("%s: %s", text, err.message);
+    return c;
+}
+
+static const lac_weight *weight_of(const lac_compression *c, const char *node)
+{
+    for (int i = 0; i < c->n_weights; i++)
+        if (strcmp(c->weights[i].name, node) == 0)
+            return &c->weights[i];
+    fail_msg("no weight of node '%s'", node);
+    return NULL;
+}
+
+/* ---- texts --------------------------------------------------------------------------------- */
+
+static void test_identity(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool identity;
+    } want[] = {{"dense", true},   {"dense+dense", true},      {"int8", false},
+                {"nm:2:4", false}, {"dense+magnitude", false}, {"deep-compression", false}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        lac_composition composition;
+        assert_int_equal(lac_scheme_parse(want[i].text, &composition, &err), LAC_OK);
+        assert_int_equal(lac_scheme_is_identity(&composition), want[i].identity);
+    }
+    lac_composition nothing = {0};
+    assert_true(lac_scheme_is_identity(&nothing));
+    lac_graph *graph = chain();
+    lac_compression c = compress(graph, "dense", false);
+    for (int i = 0; i < c.n_weights; i++)
+        assert_false(c.weights[i].changed);
+    lac_compression_release(&c);
+    lac_graph_free(graph);
+}
+
+static lac_status nothing_to_do(lac_compression *compression, const lac_params *params,
+                                lac_error *e)
+{
+    (void)compression;
+    (void)params;
+    (void)e;
+    return LAC_OK;
+}
+
+/* Stores every weight in nm 2:4 without having pruned it. */
+static lac_status promise(lac_compression *compression, const lac_params *params, lac_error *e)
+{
+    (void)params;
+    for (int i = 0; i < compression->n_weights; i++) {
+        lac_weight *weight = &compression->weights[i];
+        weight->changed = true;
+        LAC_TRY(lac_format_parse("nm:n=2,m=4", &weight->format, &weight->params, e));
+    }
+    return LAC_OK;
+}
+
+static const lac_param alias_params[] = {
+    {"a", LAC_PARAM_INT, "", 1, 0, 9, NULL, NULL, LAC_OPTION, "", "first"},
+    {"b", LAC_PARAM_INT, "", 2, 0, 9, NULL, NULL, LAC_OPTION, "", "second"},
+    {"c", LAC_PARAM_INT, "", 3, 0, 9, NULL, NULL, LAC_OPTION, "", "third"},
+    {0}};
+static const lac_scheme with_alias = {
+    .row = LAC_ROW(lac_scheme, "with-alias", "for the test"),
+    .params = alias_params,
+    .formats = "",
+    .finish = nothing_to_do,
+    .alias = "short:c:a",
+};
+static const lac_scheme promises = {
+    .row = LAC_ROW(lac_scheme, "promises", "for the test"),
+    .formats = "nm",
+    .finish = promise,
+};
+
+static void test_alias_is_data(void **state)
+{
+    (void)state;
+    lac_composition composition;
+    char text[64];
+    assert_int_equal(lac_scheme_parse("nm:2:4+int8", &composition, &err), LAC_OK);
+    assert_int_equal(composition.n, 2);
+    assert_int_equal(lac_params_int(&composition.params[0], "n"), 2);
+    assert_int_equal(lac_params_int(&composition.params[0], "m"), 4);
+    assert_int_equal(lac_scheme_parse("dense+short:7:5", &composition, &err), LAC_OK);
+    assert_ptr_equal(composition.scheme[1], &with_alias);
+    assert_string_equal(lac_params_print(&composition.params[1], text, sizeof text), "a=5,b=2,c=7");
+    assert_string_equal(lac_scheme_alias_text(&with_alias, text, sizeof text), "short:C:A");
+    assert_string_equal(lac_scheme_alias_text(&promises, text, sizeof text), "");
+    static const char *const wrong[] = {"short",       "short:1",   "short:1:",   "short::1",
+                                        "short:1:2:3", "short:1:x", "short:1:99", "shor:1:2",
+                                        "nm:2",        "nm:2:4:8",  "nm:2:0",     "nm:5:4"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        lac_status status = lac_scheme_parse(wrong[i], &composition, &err);
+        if (status == LAC_OK) { /* refused by the scheme itself */
+            lac_graph *graph = chain();
+            lac_compression c = {0};
+            status = lac_compress(&c, graph, wrong[i], &err);
+            lac_compression_release(&c);
+            lac_graph_free(graph);
+        }
+        if (status != LAC_ERROR_INPUT)
+            fail_msg("'%s' is accepted", wrong[i]);
+    }
+}
+
+/* ---- groups -------------------------------------------------------------------------------- */
+
+/* Groups of a window's channels, never across windows; a short last group keeps n too. */
+static void test_groups(void **state)
+{
+    (void)state;
+    lac_graph *graph = shapes();
+    lac_compression c = compress(graph, "nm:2:4", false);
+    const lac_weight *three = weight_of(&c, "three"), *sixteen = weight_of(&c, "sixteen");
+    const lac_weight *tail = weight_of(&c, "tail"), *shorter = weight_of(&c, "short");
+    assert_false(three->changed);
+    assert_string_equal(three->keep,
+                        "not pruned: the channels of a window (3) are no multiple of m = 4");
+    assert_string_equal(three->gain, "unchanged");
+    assert_int_equal(sixteen->nonzeros, 8 * 16 * 9 / 2);
+    assert_string_equal(sixteen->format->row.name, "nm");
+    assert_int_equal(tail->nonzeros, 5 * (2 + 2 + 1));
+    assert_string_equal(shorter->keep, "not pruned: K = 3 is below m = 4");
+    lac_compression_release(&c);
+    lac_graph_free(graph);
+}
+
+/* ---- formats that do not fit --------------------------------------------------------------- */
+
+static void test_fall_back(void **state)
+{
+    (void)state;
+    lac_graph *graph = chain();
+    /* 15 shared values, divided by a step of its own for each output: mostly more than 4 bits. */
+    lac_compression c = compress(graph, "deep-compression+int8", false);
+    int widened = 0;
+    for (int i = 0; i < c.n_weights; i++) {
+        const lac_weight *w = &c.weights[i];
+        assert_string_equal(w->format->row.name, "eie-csc");
+        bool wider = lac_params_int(&w->params, "code_bits") > 4;
+        assert_string_equal(w->remark, wider ? "the int8 elements do not fit "
+                                               "eie-csc:pe=1,index_bits=4,code_bits=4"
+                                             : "");
+        widened += wider;
+    }
+    assert_true(widened > 0);
+    lac_compression_release(&c);
+    c = compress(graph, "promises", false);
+    for (int i = 0; i < c.n_weights; i++) {
+        assert_null(c.weights[i].format);
+        assert_int_equal(c.weights[i].bytes_after, 4 * c.weights[i].rows * c.weights[i].cols);
+        assert_non_null(strstr(c.weights[i].remark, "dense: nm: row 0 has"));
+    }
+    lac_compression_release(&c);
+    lac_graph_free(graph);
+}
+
+/* ---- calibration --------------------------------------------------------------------------- */
+
+/* Pruning "first" changes what arrives at "second": the range is that of the pruned network. */
+static void test_calibrated_after_pruning(void **state)
+{
+    (void)state;
+    lac_graph *graph = chain();
+    lac_compression both = compress(graph, "magnitude:density=0.1+int8", true);
+    lac_compression pruned = compress(graph, "magnitude:density=0.1", false);
+    lac_compression then = compress(pruned.graph, "int8", true);
+    lac_compression unpruned = compress(graph, "int8", true);
+    float at_once = weight_of(&both, "second")->input_scale;
+    assert_true(at_once > 0);
+    assert_true(at_once == weight_of(&then, "second")->input_scale);
+    assert_true(fabsf(at_once / weight_of(&unpruned, "second")->input_scale - 1) > 0.2f);
+    /* What arrives at the first layer is the same in all. */
+    assert_true(weight_of(&both, "first")->input_scale ==
+                weight_of(&unpruned, "first")->input_scale);
+    lac_compression_release(&both);
+    lac_compression_release(&pruned);
+    lac_compression_release(&then);
+    lac_compression_release(&unpruned);
+    lac_graph_free(graph);
+}
+
+static void test_allocation_failures(void **state)
+{
+    (void)state;
+    static const lac_calibration calibration = {.samples = 1, .sample = noise, .source = "noise"};
+    lac_graph *graph = chain();
+    for (int n = 0;; n += 1 + n / 8) {
+        lac_compression c = {.calibration = &calibration};
+        lac_alloc_fail_after(n);
+        lac_status status = lac_compress(&c, graph, "deep-compression+int8", &err);
+        lac_alloc_fail_after(-1);
+        lac_compression_release(&c);
+        if (status == LAC_OK)
+            break;
+        assert_int_equal(status, LAC_ERROR_MEMORY);
+        assert_true(n < 1 << 20);
+    }
+    lac_graph_free(graph);
+}
+
+int main(void)
+{
+    if (lac_register_scheme(&with_alias, &err) != LAC_OK ||
+        lac_register_scheme(&promises, &err) != LAC_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_alias_is_data),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_fall_back),
+        cmocka_unit_test(test_calibrated_after_pruning),
+        cmocka_unit_test(test_allocation_failures),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
