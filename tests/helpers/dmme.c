@@ -60,7 +60,6 @@ dmme_work dmme_work_make(const dmme_model *model, const char *text, const char *
                              lac_packed_bytes(&work.packed) - LAC_STA_HEADER_BYTES, &err));
     work.payload = header + LAC_STA_HEADER_BYTES;
     int64_t dims[] = {work.m, work.image.n_out};
-    check(lac_tensor_make(&work.want, LAC_I32, 2, dims, &err));
     check(lac_tensor_make(&work.got, LAC_I32, 2, dims, &err));
     check(work.layer.kind->reference(&work.layer, &work.want, &err));
     return work;
