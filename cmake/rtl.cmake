@@ -37,8 +37,8 @@ target_link_libraries(rtl_runtime PUBLIC Threads::Threads)
 target_link_libraries(systems.test_sta_rtl PRIVATE rtl_runtime)
 set(RTL_MODELS "")
 
-# Loops are not unrolled (--unroll-count) and the C++ is one file at -Og: the default size then takes
-# 10 s of CPU to compile instead of 98 s (unrolled, -O1), and the whole test still runs in seconds.
+# Loops are not unrolled (--unroll-count) and the C++ is one file at -Og, which compiles several times
+# faster; the whole test still runs in seconds.
 function(rtl_model r c l pa mmax q)
   set(name dmme_${r}x${c}x${l}_pa${pa}_m${mmax}_q${q})
   set(dir ${CMAKE_BINARY_DIR}/rtl/${name})
