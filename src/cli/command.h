@@ -66,6 +66,11 @@ lac_status print_json(const char *schema, json_t *root, lac_error *err);
 /* Writes text to the file that --output names, or prints it. */
 lac_status write_text(const char *path, const lac_text *text, lac_error *err);
 
+/* Refuses to write OUTPUT + suffix over the model or the data beside it: its weights are mapped,
+ * and it may be somebody's only copy. */
+lac_status check_output_path(const char *model, const char *output, const char *suffix,
+                             lac_error *err);
+
 /* ---- progress: a bar on a terminal's stderr, nothing elsewhere
  * ------------------------------------ */
 

@@ -1,7 +1,6 @@
 /* lacuna compress: schemes on a network, a smaller ONNX file out. */
 #include "cli/command.h"
 #include "core/memory.h"
-#include "io/onnx.h"
 #include "report/json.h"
 #include "study/export.h"
 #include "study/sample.h"
@@ -92,22 +91,6 @@ static lac_status weight_report(const lac_compression *compression, const char *
     return status;
 }
 
-/* The input stays as it is: its weights are mapped, and it may be somebody's only copy. */
-static lac_status check_output(const char *model, const char *output, const char *suffix,
-                               lac_error *err)
-{
-    bool is_part;
-    lac_text path = {0};
-    lac_text_add(&path, "%s%s", output, suffix);
-    lac_status status = path.failed ? lac_fail(err, LAC_ERROR_MEMORY, "out of memory")
-                                    : lac_onnx_is_part(&is_part, model, path.data, err);
-    if (status == LAC_OK && is_part)
-        status = lac_fail(err, LAC_ERROR_INPUT,
-                          "--output %s would overwrite the input: give another file", path.data);
-    lac_text_release(&path);
-    return status;
-}
-
 static lac_status finish(const cli_arguments *arguments, const lac_model *model,
                          lac_compression *compression, const char *calibration, lac_error *err)
 {
@@ -177,9 +160,9 @@ static lac_status compress(const cli_arguments *arguments, const lac_model *mode
     if (!scheme || !output)
         return lac_fail(err, LAC_ERROR_INPUT, "want --scheme TEXT and --output FILE");
     LAC_TRY(lac_scheme_parse(scheme, &composition, err));
-    LAC_TRY(check_output(arguments->positional[0], output, "", err));
+    LAC_TRY(check_output_path(arguments->positional[0], output, "", err));
     if (option_given(arguments, "external"))
-        LAC_TRY(check_output(arguments->positional[0], output, ".data", err));
+        LAC_TRY(check_output_path(arguments->positional[0], output, ".data", err));
     lac_compression compression = {.progress = show_progress};
     lac_status status = LAC_OK;
     if (lac_scheme_calibrates(&composition))

@@ -2,6 +2,7 @@
 #include "cli/command.h"
 #include "core/clock.h"
 #include "core/memory.h"
+#include "io/onnx.h"
 #include "report/table.h"
 
 #include <errno.h>
@@ -59,6 +60,21 @@ lac_status write_text(const char *path, const lac_text *text, lac_error *err)
     if (text->failed)
         return lac_fail(err, LAC_ERROR_MEMORY, "out of memory");
     return lac_write_file(path, text->data ? text->data : "", text->length, err);
+}
+
+lac_status check_output_path(const char *model, const char *output, const char *suffix,
+                             lac_error *err)
+{
+    bool is_part;
+    lac_text path = {0};
+    lac_text_add(&path, "%s%s", output, suffix);
+    lac_status status = path.failed ? lac_fail(err, LAC_ERROR_MEMORY, "out of memory")
+                                    : lac_onnx_is_part(&is_part, model, path.data, err);
+    if (status == LAC_OK && is_part)
+        status = lac_fail(err, LAC_ERROR_INPUT,
+                          "--output %s would overwrite the input: give another file", path.data);
+    lac_text_release(&path);
+    return status;
 }
 
 static struct {

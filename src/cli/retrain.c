@@ -113,9 +113,10 @@ static lac_status retrain(const cli_arguments *arguments, const lac_model *model
     const char *path = option_value(arguments, "output", 0);
     if (!path)
         return lac_fail(err, LAC_ERROR_INPUT, "want --output FILE");
+    LAC_TRY(check_output_path(arguments->positional[0], path, "", err));
     LAC_TRY(read_options(arguments, &options, err));
     LAC_TRY(lac_retrain(model, &options, &result, err));
-    lac_status status = lac_tasks_keep(result.graph, model->tasks, err);
+    lac_status status = lac_tasks_keep_for(result.graph, model->tasks, path, err);
     if (status == LAC_OK)
         status = lac_onnx_save(result.graph, path, 0, err);
     if (status == LAC_OK)

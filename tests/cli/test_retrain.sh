@@ -58,6 +58,14 @@ refused '--batch 0' glyph_mlp --batch 0
 refused 'nowhere: no train_u8.npy' glyph_mlp --data nowhere
 refused 'none behind the first 1048576' glyph_mlp --skip 1048576
 
+cp int8.onnx same.onnx
+if "$lacuna" retrain same.onnx -o ./same.onnx >text 2>&1; then
+    echo "retrain wrote over its input"
+    exit 1
+fi
+grep -q 'would overwrite the input' text
+cmp int8.onnx same.onnx
+
 # --data: items of another folder, here draws that are no digits of anything
 mkdir set
 python3 - <<'PY'
