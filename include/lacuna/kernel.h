@@ -51,7 +51,6 @@ LAC_API const char *lac_isa_text(uint32_t isa, char *text, size_t size);
 LAC_API const lac_kernel *lac_kernel_choose(const lac_layer *layer, uint32_t isa, char *why,
                                             size_t why_size);
 
-
 /* ---- what several plans share ------------------------------------------------------------------
  *
  * A session makes one plan per set of input shapes. What kernels make of constant operands is kept

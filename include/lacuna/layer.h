@@ -81,7 +81,7 @@ typedef struct lac_layer {
     int32_t output_zero;
     uint64_t seed;    /* synthetic layers */
     char text[3][64]; /* layer options that a simulator reads: mask spec, pattern mix, ... */
-    lac_store *store; /* where kernels share what they make of constants (kernel.h); NULL: nowhere */
+    lac_store *store; /* where kernels share what they make of constants; NULL: nowhere */
 } lac_layer;
 
 typedef struct lac_layer_dim {

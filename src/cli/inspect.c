@@ -276,20 +276,6 @@ static lac_status inspect_text(const lac_model *model, const lac_inspected *insp
 /* ---- JSON -------------------------------------------------------------------------------------
  */
 
-/* Names of a file may be any bytes; JSON takes UTF-8 only. */
-static json_t *name_json(const char *name)
-{
-    char plain[256];
-    json_t *string = json_string(name);
-    if (string)
-        return string;
-    snprintf(plain, sizeof plain, "%s", name);
-    for (char *c = plain; *c; c++)
-        if ((unsigned char)*c > 126)
-            *c = '?';
-    return json_string(plain);
-}
-
 static json_t *values_json(const lac_graph *graph, const int *values, int n)
 {
     json_t *list = json_array();
@@ -297,17 +283,17 @@ static json_t *values_json(const lac_graph *graph, const int *values, int n)
         const lac_value *value = &graph->values[values[i]];
         json_t *shape = json_array();
         for (int d = 0; d < value->rank; d++)
-            json_array_append_new(shape, value->dims[d].size >= 0
-                                             ? json_integer(value->dims[d].size)
-                                         : value->dims[d].symbol ? name_json(value->dims[d].symbol)
-                                                                 : json_null());
+            json_array_append_new(shape,
+                                  value->dims[d].size >= 0 ? json_integer(value->dims[d].size)
+                                  : value->dims[d].symbol  ? lac_json_text(value->dims[d].symbol)
+                                                           : json_null());
         if (value->rank < 0) {
             json_decref(shape);
             shape = json_null();
         }
         json_array_append_new(list,
-                              json_pack("{s:o, s:s, s:o}", "name", name_json(value->name), "dtype",
-                                        lac_dtype_name(value->dtype), "shape", shape));
+                              json_pack("{s:o, s:s, s:o}", "name", lac_json_text(value->name),
+                                        "dtype", lac_dtype_name(value->dtype), "shape", shape));
     }
     return list;
 }
@@ -351,13 +337,13 @@ static json_t *weight_json(const lac_inspected_weight *w)
 {
     char pattern[32];
     snprintf(pattern, sizeof pattern, "%d:%d", w->n, w->m);
-    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:f, s:o, s:o, s:s, s:s, s:I, s:o}", "name",
-                     name_json(w->name), "value", name_json(w->value), "rows", (json_int_t)w->rows,
-                     "cols", (json_int_t)w->cols, "zeros", (json_int_t)w->zeros, "sparsity",
-                     percent_zero(w) / 100, "pattern", w->m ? json_string(pattern) : json_null(),
-                     "distinct", w->distinct ? json_integer(w->distinct) : json_null(), "dtype",
-                     lac_dtype_name(w->dtype), "format", w->format, "stored_bytes",
-                     (json_int_t)w->stored, "formats", formats_json(w));
+    return json_pack(
+        "{s:o, s:o, s:I, s:I, s:I, s:f, s:o, s:o, s:s, s:s, s:I, s:o}", "name",
+        lac_json_text(w->name), "value", lac_json_text(w->value), "rows", (json_int_t)w->rows,
+        "cols", (json_int_t)w->cols, "zeros", (json_int_t)w->zeros, "sparsity",
+        percent_zero(w) / 100, "pattern", w->m ? json_string(pattern) : json_null(), "distinct",
+        w->distinct ? json_integer(w->distinct) : json_null(), "dtype", lac_dtype_name(w->dtype),
+        "format", w->format, "stored_bytes", (json_int_t)w->stored, "formats", formats_json(w));
 }
 
 static lac_status inspect_json(const lac_model *model, const lac_inspected *inspected,
@@ -371,8 +357,8 @@ static lac_status inspect_json(const lac_model *model, const lac_inspected *insp
         snprintf(name, sizeof name, "%s%s%s", op.domain, op.domain[0] ? "." : "", op.op);
         json_object_set_new(operators, name, json_integer(op.count));
     }
-    for (int i = 0; i < graph->n_meta; i++) /* a text that is not UTF-8 is left out */
-        json_object_set_new(metadata, graph->meta[i].key, json_string(graph->meta[i].text));
+    for (int i = 0; i < graph->n_meta; i++)
+        json_object_set_new(metadata, graph->meta[i].key, lac_json_text(graph->meta[i].text));
     for (int i = 0; i < inspected->n; i++)
         json_array_append_new(layers, weight_json(&inspected->weight[i]));
     return print_json("lacuna.inspect/1",

@@ -1,17 +1,10 @@
 /* One run of a plan: addresses of inputs and outputs in place, then the steps in order. */
 #include "exec/exec.h"
 
+#include "core/clock.h"
 #include "core/memory.h"
 
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static lac_status run_layer(lac_plan *plan, lac_session *session, lac_step *step, bool *done,
                             lac_error *err)
@@ -79,12 +72,12 @@ static lac_status steps(lac_plan *plan, lac_session *session, lac_error *err)
 {
     for (int s = 0; s < plan->n_steps; s++) {
         lac_step *step = &plan->steps[s];
-        double begin = session->options.time_steps ? now() : 0;
+        double begin = session->options.time_steps ? lac_seconds() : 0;
         lac_status status = run_step(plan, session, step, err);
         if (status != LAC_OK)
             return lac_fail_in(err, status, "node '%s' (%s)", step->node->name, step->node->op);
         if (session->options.time_steps)
-            step->seconds = now() - begin;
+            step->seconds = lac_seconds() - begin;
         if (session->options.watcher)
             watch(plan, session, step);
     }
