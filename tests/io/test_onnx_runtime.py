@@ -41,8 +41,8 @@ def session(path):
 
 
 def formats(folder):
-    """Files that io.test_onnx leaves: each output is an unpacked weight, beside it what it must be."""
-    subprocess.run([BUILD / "io.test_onnx"], check=True, stdout=subprocess.DEVNULL,
+    """Files that io.test_onnx_write leaves: each output is an unpacked weight, beside it what it must be."""
+    subprocess.run([BUILD / "io.test_onnx_write"], check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.DEVNULL, env={**os.environ, "LACUNA_KEEP": str(folder)})
     files = sorted(glob.glob(f"{folder}/packed_*.onnx"))
     check(len(files) == 3, f"{len(files)} files of packed weights")
