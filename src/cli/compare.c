@@ -6,10 +6,13 @@
 #include "report/json.h"
 #include "report/page.h"
 
+#include <errno.h>
 #include <lacuna/lacuna.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { MODELS = 8 };
 
@@ -34,11 +37,17 @@ static lac_status columns(lac_report *report, const lac_comparison *comparison,
                               strcmp(metric, "spearman") == 0 ? "" : "%", LAC_LABEL_MEASURED, err));
     LAC_TRY(lac_report_column(report, "file_bytes", "file", "bytes", LAC_LABEL_MEASURED, err));
     LAC_TRY(lac_report_column(report, "cpu_ms", "CPU", "ms", LAC_LABEL_MEASURED, err));
-    LAC_TRY(lac_report_column(report, "cpu_ratio", "to dense", "x", LAC_LABEL_MEASURED, err));
+    LAC_TRY(lac_report_column(report, "cpu_ratio", "of dense", "x", LAC_LABEL_MEASURED, err));
     for (int t = 0; t < options->n_targets; t++) {
         const char *name = options->targets[t].accel->row.name;
         snprintf(key, sizeof key, "%s_cycles", name);
         LAC_TRY(lac_report_column(report, key, name, "cycles", LAC_LABEL_SIMULATED, err));
+        if (all) { /* tables for people say it in a remark */
+            snprintf(key, sizeof key, "%s_layers", name);
+            LAC_TRY(lac_report_column(report, key, key, "", LAC_LABEL_SIMULATED, err));
+            snprintf(key, sizeof key, "%s_host_layers", name);
+            LAC_TRY(lac_report_column(report, key, key, "", LAC_LABEL_SIMULATED, err));
+        }
         snprintf(key, sizeof key, "%s_uj", name);
         LAC_TRY(lac_report_column(report, key, name, "uJ", LAC_LABEL_SIMULATED, err));
         if (options->agree > 0) {
@@ -51,7 +60,7 @@ static lac_status columns(lac_report *report, const lac_comparison *comparison,
 }
 
 static lac_status target_cells(lac_report *report, const lac_compare_row *row,
-                               const lac_compare_options *options, int t, lac_error *err)
+                               const lac_compare_options *options, int t, bool all, lac_error *err)
 {
     char key[96], text[256];
     const char *name = options->targets[t].accel->row.name;
@@ -66,6 +75,12 @@ static lac_status target_cells(lac_report *report, const lac_compare_row *row,
         snprintf(text, sizeof text, "host %d of %d%s", row->target[t].hosts, row->target[t].layers,
                  row->target[t].exact ? "" : ", NOT EXACT");
         LAC_TRY(lac_report_remark(report, key, text, err));
+    }
+    if (all) {
+        snprintf(key, sizeof key, "%s_layers", name);
+        LAC_TRY(lac_report_integer(report, key, row->target[t].layers, err));
+        snprintf(key, sizeof key, "%s_host_layers", name);
+        LAC_TRY(lac_report_integer(report, key, row->target[t].hosts, err));
     }
     snprintf(key, sizeof key, "%s_uj", name);
     LAC_TRY(lac_report_number(report, key, row->target[t].uj, 1, err));
@@ -93,7 +108,7 @@ static lac_status rows(lac_report *report, const lac_comparison *comparison,
         LAC_TRY(lac_report_number(report, "cpu_ms", row->ms, 3, err));
         LAC_TRY(lac_report_number(report, "cpu_ratio", row->ms / row->ms_dense, 2, err));
         for (int t = 0; t < options->n_targets; t++)
-            LAC_TRY(target_cells(report, row, options, t, err));
+            LAC_TRY(target_cells(report, row, options, t, all, err));
     }
     return LAC_OK;
 }
@@ -103,6 +118,21 @@ static lac_status notes(lac_report *report, const lac_comparison *comparison,
                         const lac_compare_options *options, lac_error *err)
 {
     char text[700];
+    size_t used = 0;
+    for (int t = 0; t < options->n_targets && used < sizeof text; t++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %g MHz",
+                                 t ? ", " : "clocks: ", options->targets[t].accel->row.name,
+                                 options->targets[t].accel->clock_mhz(&options->targets[t].params));
+    if (options->n_targets)
+        LAC_TRY(lac_report_note(report, text, err));
+    for (int r = 0; options->n_targets && r < comparison->n_rows; r++)
+        if (comparison->row[r].is_float) {
+            snprintf(
+                text, sizeof text,
+                "%s: the network as it is, in float32, which these accelerators do not compute",
+                comparison->row[r].scheme);
+            LAC_TRY(lac_report_note(report, text, err));
+        }
     for (int t = 0; t < options->n_targets; t++)
         for (int r = 0; r < comparison->n_rows; r++)
             if (comparison->row[r].target[t].hosts > 0) {
@@ -128,8 +158,9 @@ static lac_status notes(lac_report *report, const lac_comparison *comparison,
     snprintf(
         text, sizeof text,
         "CPU: medians of %d runs of batch 1, each row in turns with the dense float32 network: "
-        "compare rows by the ratio; cycles and energy of one sample (45 nm tables), of the "
-        "layers that are not host (hatched bars in the charts)",
+        "compare rows by the ratio; below 1 is faster; cycles and energy of one sample (45 nm "
+        "tables; "
+        "what each counts: lacuna accel show NAME), of the layers that are not host (hatched bars)",
         options->runs);
     return lac_report_note(report, text, err);
 }
@@ -192,30 +223,40 @@ typedef struct results {
     lac_report *report[MODELS];
 } results;
 
-/* Several models of one file name (a/model.onnx, b/model.onnx) are told apart by the folder they
- * are in, or, where that is not enough, by the whole path. */
-static void title(const cli_arguments *arguments, int index, char *name, size_t size)
+/* A model is called by its file and the folder it is in; where two are called alike, by their
+ * whole paths. */
+static const char *short_name(const char *path)
 {
-    const char *path = arguments->positional[index], *begin[3];
-    begin[0] = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-    begin[1] = begin[0];
-    while (begin[1] > path && (begin[1] == begin[0] || begin[1][-1] != '/'))
-        begin[1]--;
-    begin[2] = path;
-    for (int level = 0; level < 3; level++) {
-        size_t length = strlen(begin[level]);
-        bool unique = true;
-        for (int i = 0; i < arguments->n; i++) {
-            const char *other = arguments->positional[i];
-            size_t all = strlen(other);
-            if (i != index && all >= length && strcmp(other + all - length, begin[level]) == 0 &&
-                (all == length || other[all - length - 1] == '/' || level == 2))
-                unique = false;
-        }
-        snprintf(name, size, "%s", begin[level]);
-        if (unique)
-            return;
-    }
+    const char *name = path + strlen(path);
+    for (int slashes = 0; name > path && (slashes += name[-1] == '/') < 2;)
+        name--;
+    return name;
+}
+
+static const char *title(const cli_arguments *arguments, int index)
+{
+    const char *path = arguments->positional[index];
+    for (int i = 0; i < arguments->n; i++)
+        if (i != index && strcmp(short_name(arguments->positional[i]), short_name(path)) == 0)
+            return path;
+    return short_name(path);
+}
+
+/* Hours of work are not to end at a file that cannot be written. */
+static lac_status check_place(const char *path, lac_error *err)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    char folder[4096] = ".";
+    struct stat found;
+    if (!path)
+        return LAC_OK;
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
+        return lac_fail(err, LAC_ERROR_IO, "%s: is a folder, want a file", path);
+    if (access(folder, W_OK | X_OK) != 0)
+        return lac_fail(err, LAC_ERROR_IO, "%s: %s: %s", path, folder, strerror(errno));
+    return LAC_OK;
 }
 
 static lac_status compare_all(const cli_arguments *arguments, lac_compare_options *o, results *r,
@@ -229,7 +270,7 @@ static lac_status compare_all(const cli_arguments *arguments, lac_compare_option
             break;
         LAC_TRY(lac_model_open(&model, name, option_value(arguments, "meta", 0), err));
         if (arguments->n)
-            title(arguments, i, model.name, sizeof model.name);
+            snprintf(model.name, sizeof model.name, "%s", title(arguments, i));
         lac_status status = lac_compare(&r->comparison[i], &model, o, err);
         lac_model_close(&model);
         if (status != LAC_OK)
@@ -315,24 +356,24 @@ static void target_bars(lac_text *page, const lac_comparison *c, const lac_compa
 static void measured_charts(lac_text *page, const lac_comparison *c)
 {
     const char *names[LAC_COMPARE_SCHEMES];
-    double ms[LAC_COMPARE_SCHEMES], accuracy[LAC_COMPARE_SCHEMES], bytes[LAC_COMPARE_SCHEMES];
+    double ratio[LAC_COMPARE_SCHEMES], accuracy[LAC_COMPARE_SCHEMES], bytes[LAC_COMPARE_SCHEMES];
     double percent = strcmp(c->row[0].metric, "spearman") == 0 ? 1 : 100;
     for (int r = 0; r < c->n_rows; r++) {
         names[r] = c->row[r].scheme;
-        ms[r] = c->row[r].ms;
+        ratio[r] = c->row[r].ms / c->row[r].ms_dense; /* machines drift between rows */
         accuracy[r] = percent * c->row[r].accuracy;
         bytes[r] = (double)c->row[r].file_bytes;
     }
     const char *metric = c->row[0].metric[0] ? c->row[0].metric : "accuracy";
-    lac_chart_scatter(
-        page, &(lac_chart_scatter_data){.title = "Accuracy against latency",
-                                        .x = {"CPU latency, batch 1", "ms", LAC_LABEL_MEASURED},
-                                        .y = {metric, percent > 1 ? "%" : "", LAC_LABEL_MEASURED},
-                                        .n_points = c->n_rows,
-                                        .names = names,
-                                        .x_values = ms,
-                                        .y_values = accuracy,
-                                        .x_scale = LAC_CHART_AUTO});
+    lac_chart_scatter(page, &(lac_chart_scatter_data){
+                                .title = "Accuracy against latency",
+                                .x = {"CPU latency, dense float32 = 1", "x", LAC_LABEL_MEASURED},
+                                .y = {metric, percent > 1 ? "%" : "", LAC_LABEL_MEASURED},
+                                .n_points = c->n_rows,
+                                .names = names,
+                                .x_values = ratio,
+                                .y_values = accuracy,
+                                .x_scale = LAC_CHART_AUTO});
     lac_chart_bars(page, &(lac_chart_bar_data){.title = "File size",
                                                .unit = "bytes",
                                                .label = LAC_LABEL_MEASURED,
@@ -453,6 +494,12 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
         lac_text_add(&cells, "%s", folder);
     else
         lac_text_add(&cells, "%s.cells", page);
+    if (status == LAC_OK)
+        status = check_place(page, err);
+    if (status == LAC_OK)
+        status = check_place(option_value(arguments, "csv", 0), err);
+    if (status == LAC_OK)
+        status = check_place(option_value(arguments, "markdown", 0), err);
     if (status == LAC_OK) {
         o->cells = cells.data;
         status = compare_all(arguments, o, r, err);

@@ -18,6 +18,7 @@ typedef struct cell {
     char *remark;
     int mark;      /* of a footnote, from 1; its text is the remark */
     double number; /* NAN: none */
+    bool missing;  /* a number that there is not: "-" for people only */
     bool integer;
     int64_t whole;
 } cell;
@@ -197,6 +198,7 @@ lac_status lac_report_number(lac_report *report, const char *key, double value, 
     else
         snprintf(text, sizeof text, "%.*f", decimals, value);
     c->number = value;
+    c->missing = isnan(value);
     return replace(&c->text, text, err);
 }
 
@@ -459,7 +461,7 @@ static void plain_cell(const cell *c, lac_text *out)
         lac_text_add(out, "%" PRId64, c->whole);
     else if (!isnan(c->number))
         lac_text_add(out, "%.17g", c->number);
-    else
+    else if (!c->missing)
         csv_field(out, c->text ? c->text : "");
 }
 

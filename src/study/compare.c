@@ -273,27 +273,45 @@ static lac_status target_of_row(work *w, made *m, lac_compare_row *row, int t, l
     return status;
 }
 
-/* Whether the network as it is computes on integers: somewhere activations are quantised. */
-static bool is_quantized(const lac_graph *graph)
+/* Whether the network as it is computes on integers or holds compressed weights. */
+static bool is_compressed(const lac_graph *graph)
 {
-    for (int n = 0; n < graph->n_nodes; n++)
-        if (strcmp(graph->nodes[n].op, "QuantizeLinear") == 0 ||
-            strcmp(graph->nodes[n].op, "DynamicQuantizeLinear") == 0)
+    for (int n = 0; n < graph->n_nodes; n++) {
+        const lac_node *node = &graph->nodes[n];
+        if (strcmp(node->domain, "lacuna") == 0 || strcmp(node->op, "QuantizeLinear") == 0 ||
+            strcmp(node->op, "DynamicQuantizeLinear") == 0)
             return true;
+    }
     return false;
+}
+
+/* The program and the machine: other code or another CPU measures and counts anew. */
+static uint64_t machine_fingerprint(uint64_t fingerprint)
+{
+    char line[256] = "", own[64] = "";
+    struct stat program;
+    if (stat("/proc/self/exe", &program) == 0)
+        snprintf(own, sizeof own, "%lld %lld", (long long)program.st_size,
+                 (long long)program.st_mtime);
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    while (file && fgets(line, sizeof line, file) && strncmp(line, "model name", 10) != 0)
+        ;
+    if (file)
+        fclose(file);
+    return lac_fingerprint_text(lac_fingerprint_text(fingerprint, own), line);
 }
 
 static lac_status rows(work *w, lac_error *err)
 {
     lac_comparison *comparison = w->comparison;
-    bool quantized = is_quantized(w->model->graph);
+    bool compressed = is_compressed(w->model->graph);
     for (int s = 0; s < w->options->n_schemes; s++) {
         lac_compare_row *row = &comparison->row[s];
         made m = {0};
         lac_composition composition;
         snprintf(row->scheme, sizeof row->scheme, "%s", w->options->schemes[s]);
         LAC_TRY(lac_scheme_parse(row->scheme, &composition, err));
-        row->is_float = !quantized && lac_scheme_is_identity(&composition);
+        row->is_float = !compressed && lac_scheme_is_identity(&composition);
         lac_status status = cpu_of_row(w, &m, row, err);
         for (int t = 0; status == LAC_OK && t < w->options->n_targets; t++)
             status = target_of_row(w, &m, row, t, err);
@@ -318,7 +336,7 @@ lac_status lac_compare(lac_comparison *comparison, const lac_model *model,
     for (int s = 0; s < options->n_schemes; s++) /* a wrong name is said before any work */
         LAC_TRY(lac_scheme_parse(options->schemes[s], &check, err));
     w.total = options->n_schemes * (1 + options->n_targets);
-    w.fingerprint = lac_fingerprint(model->graph);
+    w.fingerprint = machine_fingerprint(lac_fingerprint(model->graph));
     LAC_TRY(lac_cells_open(&w.cells, options->cells, options->fresh, err));
     lac_status status = lac_sample_calibration(model, &w.dataset, &w.calibration, &w.left_out, err);
     if (status == LAC_OK && w.dataset)

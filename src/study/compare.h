@@ -25,7 +25,7 @@ typedef struct lac_compare_options {
 /* One scheme (row). NAN and -1: not available. */
 typedef struct lac_compare_row {
     char scheme[128];
-    bool is_float; /* the network computes on floats: nothing for accelerators */
+    bool is_float; /* the network as it is, of floats: nothing for accelerators to compute */
     double accuracy;
     char metric[16];
     int64_t items, file_bytes;

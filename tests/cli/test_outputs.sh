@@ -191,20 +191,24 @@ bad "^lacuna: sta, gemm:m=64,n=64,k=4096: K = 4096 is too large" simulate \
 
 good compare "$work/first/model.onnx" "$work/second/model.onnx" "$work/two.onnx" -s dense -s int8 \
     -a eie,systolic --runs 1 --report "$work/r.html" --csv "$work/r.csv" --markdown "$work/r.md"
-for name in first/model.onnx second/model.onnx two.onnx; do
+for name in first/model.onnx second/model.onnx "${work##*/}/two.onnx"; do
     grep -qx "$name" "$work/out" || fail "compare: no table titled $name"
     grep -qx "## $name" "$work/r.md" || fail "compare --markdown: no $name"
 done
 check "compare --csv" "$work/r.csv" <<'PY'
 import csv, sys
 rows = list(csv.DictReader(open(sys.argv[1], newline="")))
-assert [(r["model"], r["scheme"]) for r in rows] == [
-    (model, scheme) for model in ("first/model.onnx", "second/model.onnx", "two.onnx")
+assert [(r["model"].rsplit("/", 1)[-1], r["scheme"]) for r in rows] == [
+    (model, scheme) for model in ("model.onnx", "model.onnx", "two.onnx")
     for scheme in ("dense", "int8")], rows
+assert len({r["model"] for r in rows}) == 3, rows
 for row in rows:
     assert float(row["cpu_ms"]) > 0 and int(row["file_bytes"]) > 0, row
-    assert row["systolic_cycles"] == "-" if row["scheme"] == "dense" else int(row["systolic_cycles"]) > 0
+    assert row["systolic_cycles"] == "" if row["scheme"] == "dense" else int(row["systolic_cycles"]) > 0
+    assert row["eie_host_layers"] == ("" if row["scheme"] == "dense" else "0"), row
 PY
+bad "$work/none: No such file" compare "$work/two.onnx" --csv "$work/none/r.csv" --report "$work/late.html"
+[ ! -e "$work/late.html.cells" ] || fail "compare: works before it looks where to write"
 [ "$(grep -c '^| dense' "$work/r.md")" -eq 3 ] || fail "compare --markdown: $(cat "$work/r.md")"
 
 [ $failures -eq 0 ] && echo "outputs: all well"
