@@ -98,10 +98,11 @@ lac_status lac_plan_describe(lac_plan *plan, const lac_session *session, lac_ste
 lac_status lac_plan_run(lac_plan *plan, lac_session *session, const lac_tensor *in, lac_tensor *out,
                         lac_error *err);
 
-/* A layer of fewer multiply-accumulates is run by one thread: it takes some 8 us there, hardly more
- * than a second thread takes to start and to be waited for (bench_latency at 2 threads: resnet8
- * 0.24 ms with a limit of 3 M, 0.17 with 0.8 M, 0.15 with 0.3 M). */
-enum { LAC_SINGLE_MACS = 400000 };
+/* A layer of fewer multiply-accumulates is run by one thread: it takes some 16 us there, twice what
+ * a second thread takes to start and to be waited for, and many times less than that takes on a
+ * machine that does other things (bench_latency at 2 threads: resnet8 0.24 ms with a limit of 3 M,
+ * 0.17 with 0.8 M, 0.15 with 0.3 M). */
+enum { LAC_SINGLE_MACS = 800000 };
 
 /* Whether `value` depends on constants only (unpacked weights included). */
 bool lac_is_lazy(const lac_graph *graph, int value);
