@@ -1,4 +1,5 @@
 #!/bin/bash
+# once: it builds a copy of its own
 # Does what CONTRIBUTING.md says, in a copy of the tree: runs its ```sh blocks (an operator, a format,
 # an accelerator), each of which may add one file and one line and nothing else; builds the command
 # and asks it for the three.
