@@ -27,8 +27,7 @@ quick: all
 	ctest --preset release -j $(JOBS)
 
 asan:
-	cmake --preset asan && cmake --build build-asan -j $(JOBS)
-	ctest --preset asan -j $(JOBS)
+	JOBS=$(JOBS) scripts/sanitized -j $(JOBS)
 
 valgrind: all
 	scripts/valgrind

@@ -27,7 +27,10 @@ if(LACUNA_TESTS)
     file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR}/tests ${source})
     string(REPLACE "/" "." name ${name})
     add_test(NAME ${name} COMMAND ${source} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-    if(name MATCHES "^(test_|study\\.)") # of the tree, or of whole networks: once is enough
+    # "# once: WHY" in a script: it adds nothing under the sanitizers (scripts/sanitized).
+    file(STRINGS ${source} once REGEX "^# once: " LIMIT_COUNT 1)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    if(once)
       set_tests_properties(${name} PROPERTIES LABELS once)
     endif()
     set_tests_properties(${name} PROPERTIES TIMEOUT 1800 SKIP_RETURN_CODE 77

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# once: it reads sources and runs nothing of ours
 """Fails on an include that goes up or sideways between the rooms of src/, on a second list of rows,
 and on a file of src/ that lies in no room."""
 import pathlib

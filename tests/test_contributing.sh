@@ -1,7 +1,8 @@
 #!/bin/bash
+# once: it builds a copy of its own
 # Does what CONTRIBUTING.md says, in a copy of the tree: runs its ```sh blocks (an operator, a format,
 # an accelerator), each of which may add one file and one line and nothing else; builds the command
-# and asks it for the three.
+# and asks it for the three; runs the tests that walk the three tables.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=${LACUNA_BUILD:-$root/build}
@@ -55,8 +56,9 @@ python3 tests/test_arrows.py || fail "the additions break the arrows"
 # in functions that it does not inline.
 log=$work/build.log
 { cmake -S . -B "$work/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O1 \
-    -DLACUNA_TESTS=OFF -DLACUNA_BENCH=OFF &&
-    cmake --build "$work/build" --target lacuna -j "$(nproc)"; } >"$log" 2>&1 ||
+    -DLACUNA_TESTS=ON -DLACUNA_BENCH=OFF &&
+    cmake --build "$work/build" -j "$(nproc)" --target lacuna test_registered accel.test_kit \
+        $(cd tests && ls format/test_*.c op/test_*.c | sed 's,/,.,; s,\.c$,,'); } >"$log" 2>&1 ||
     { tail -50 "$log"; fail "the tree with three more rows does not build"; }
 lacuna=$work/build/lacuna
 "$lacuna" list ops | grep '^ *NoOp .*example' || fail "the operator is not listed"
@@ -64,4 +66,9 @@ lacuna=$work/build/lacuna
 "$lacuna" list accels | grep '^ *ideal ' || fail "the accelerator is not listed"
 "$lacuna" simulate --accel ideal --layer conv:c=4,h=5,w=5,k=4,r=3,s=3,pad=1 --json |
     grep -q '"exact": *true' || fail "the accelerator does not simulate"
+# Of the page that a format needs too, CONTRIBUTING.md speaks, but an example has none.
+ctest --test-dir "$work/build" --output-on-failure -R '^(format|op)\.test_|^test_registered$|^accel\.test_kit$' \
+    -E '^format\.test_pages$|\.(py|sh)$' || fail "the three more rows fail the tests of their tables"
+"$work/build/format.test_pages" 2>&1 | grep 'docs/formats/plain.md is missing' ||
+    fail "a format without a page is not noticed"
 echo "an operator, a format and an accelerator: one file and one line each"

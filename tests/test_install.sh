@@ -1,4 +1,5 @@
 #!/bin/bash
+# once: what is installed is the release
 # Installs the built tree into a fresh prefix and uses it as a stranger would: the example program
 # by pkg-config (shared, static) and by find_package, the examples as plug-ins.
 set -euo pipefail

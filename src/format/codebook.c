@@ -144,4 +144,5 @@ const lac_format lac_format_codebook = {
     .remedy = "sharing 2^bits values",
     .bytes_after = bytes_after,
     .fit = fit,
+    .book = "book",
 };

@@ -305,4 +305,5 @@ const lac_format lac_format_eie_csc = {
     .remedy = "sharing 2^code_bits - 1 values",
     .bytes_after = bytes_after,
     .fit = fit,
+    .book = "codebook",
 };

@@ -114,4 +114,5 @@ const lac_format lac_format_int8 = {
     .unpack_graph = unpack_graph,
     .remedy = "rounding to 8 bits",
     .bytes_after = bytes_after,
+    .integers = true,
 };

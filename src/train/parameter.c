@@ -44,10 +44,8 @@ static lac_status read_packed(const lac_graph *graph, const lac_node *node, lac_
 /* The field that holds the shared values, or -1 for a format without. */
 static int book_of(const lac_format *format)
 {
-    if (strcmp(format->row.name, "codebook") != 0 && strcmp(format->row.name, "eie-csc") != 0)
-        return -1;
-    for (int i = 0; i < LAC_MAX_FIELDS && format->fields[i].name; i++)
-        if (format->fields[i].dtype == LAC_NONE)
+    for (int i = 0; format->book && i < LAC_MAX_FIELDS && format->fields[i].name; i++)
+        if (strcmp(format->fields[i].name, format->book) == 0)
             return i;
     return -1;
 }
@@ -57,6 +55,9 @@ static lac_status share_codes(lac_parameter *p, lac_packed *packed, int book, la
     lac_tensor *field = &packed->field[book], values = *field, codes = {0};
     int64_t count = lac_tensor_count(&p->tensor);
     LAC_TRY(lac_packed_validate(packed, err));
+    if (lac_tensor_count(field) > LAC_MOST_CENTROIDS)
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "a weight shares %lld values, limit %d",
+                        (long long)lac_tensor_count(field), LAC_MOST_CENTROIDS);
     p->centroids = (int)lac_tensor_count(field);
     p->constraint = LAC_TRAIN_SHARED;
     memset(field, 0, sizeof *field);
@@ -99,7 +100,7 @@ static lac_status constrain(lac_parameter *p, const lac_graph *graph, lac_error 
         LAC_TRY(read_packed(graph, node, &packed, err));
         int book = book_of(packed.format);
         lac_status status = LAC_OK;
-        if (strcmp(packed.format->row.name, "int8") == 0)
+        if (packed.format->integers)
             status = lac_fail(err, LAC_ERROR_UNSUPPORTED,
                               "weight '%s' is stored as integers with a scale: retrain before "
                               "quantising",

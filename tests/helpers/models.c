@@ -136,7 +136,8 @@ static bool visit(const json_t *meta, const char *key, const char *file, const c
                   const char *folder, bool (*body)(void *, stored_model *), void *context,
                   int *count)
 {
-    stored_model m = {.samples = 0};
+    stored_model m = {
+        .key = key, .meta = meta, .steps = json_array_size(json_object_get(meta, "steps")) > 0};
     lac_error err;
     bool go_on = false;
     snprintf(m.name, sizeof m.name, "%.60s/%.30s", name, key);

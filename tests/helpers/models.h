@@ -19,6 +19,9 @@ typedef struct stored_model {
     lac_tensor *want;              /* per graph output; dtype LAC_NONE: not stored */
     int batch_in[8], batch_out[8]; /* axis of the samples, -1 none */
     int64_t samples;
+    bool steps;         /* stored step by step, with states between: "steps" in meta.json */
+    const char *key;    /* of "files" in meta.json */
+    const json_t *meta; /* meta.json */
 } stored_model;
 
 /* Calls `body` for every model; `body` returns false to stop. Returns how many were visited, -1

@@ -11,7 +11,8 @@ import tempfile
 
 LACUNA = os.environ.get("LACUNA", "build/lacuna")
 SHARED = pathlib.Path(os.environ.get("LACUNA_SHARED", "../shared"))
-# Under sanitizers everything is 20 times slower: a few items show that nothing is wrong.
+# Under sanitizers everything is 20 times slower: there, two items of the smallest network of every
+# set, and its int8 copy, show that no memory is misused; no figure is compared.
 SHORT = os.environ.get("LACUNA_SHORT")
 
 
@@ -22,26 +23,50 @@ def lacuna(*words):
     return json.loads(done.stdout), ""
 
 
+def short(models):
+    done, failures = set(), []
+    files = [(meta.parent / name, frozenset(str(t.get("set", t.get("x"))) for t in stored["tasks"]))
+             for meta in sorted(models.glob("*/meta.json")) for stored in [json.loads(meta.read_text())]
+             for name in stored["files"].values()]
+    for model, sets in sorted(files, key=lambda f: f[0].stat().st_size):
+        if sets <= done:
+            continue
+        scores, why = lacuna("eval", model, "--limit", 2)
+        if scores is None and ("no task" in why or "is not scored" in why):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            small = pathlib.Path(folder) / model.name
+            for words in (("compress", model, "--scheme", "int8", "--output", small),
+                          ("eval", small, "--limit", 2)):
+                if scores is not None:
+                    scores, why = lacuna(*words)
+        if scores is None:
+            failures.append(f"{model}: {why}")
+        done |= sets
+        print(f"{model.parent.name}: {', '.join(sorted(sets))}", flush=True)
+    for failure in failures:
+        print("FAILED", failure)
+    return 1 if failures or len(done) < 5 else 0
+
+
 def main():
     models = SHARED / "data" / "models"
     if not models.is_dir():
         print(f"SKIP: {models} is absent: no accuracy is checked")
         return 77
+    if SHORT:
+        return short(models)
     failures, checked, compressed = [], 0, 0
     for meta in sorted(models.glob("*/meta.json")):
         stored = json.loads(meta.read_text())
         for label, name in sorted(stored["files"].items()):
             model = meta.parent / name
-            limit = ["--limit", "8"] if SHORT else []
-            scores, why = lacuna("eval", model, *limit)
+            scores, why = lacuna("eval", model)
             if scores is None:
                 if "no task" in why or "is not scored" in why:
                     print(f"{meta.parent.name}/{name}: no scored task")
                 else:
                     failures.append(why)
-                continue
-            if SHORT:
-                checked += 1
                 continue
             for row in scores["rows"]:
                 tasks = [task for task in stored["tasks"] if task.get("set", task.get("x")) == row["set"]
@@ -86,7 +111,7 @@ def main():
     for failure in failures:
         print("FAILED", failure)
     print(f"{checked} scores, {compressed} int8 networks, {len(failures)} failures")
-    return 1 if failures or checked < 5 or (compressed < 5 and not SHORT) else 0
+    return 1 if failures or checked < 5 or compressed < 5 else 0
 
 
 if __name__ == "__main__":
