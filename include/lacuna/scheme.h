@@ -42,6 +42,9 @@ typedef struct lac_weight {
     /* Activations of its node on an integer grid (0: float). Unsigned: 0..255, else -127..127. */
     float input_scale;
     bool input_unsigned;
+    /* Per row, what the grid adds to the output on average: taken off the bias of its node, where
+     * that is a convolution or Gemm of its own weight (NULL: nothing). Owned. */
+    float *shift;
     /* For the report. */
     int64_t bytes_before, bytes_after, nonzeros;
     double error;     /* |W' - W| / |W|, Frobenius norm */

@@ -76,17 +76,18 @@ float lac_range_scale(const lac_range *range, bool *is_unsigned)
     return (float)(best / levels);
 }
 
-static lac_range *find(const lac_ranges *ranges, const char *name, lac_role role)
+static struct lac_layer_range *find(const lac_ranges *ranges, const char *name, lac_role role)
 {
     for (int i = 0; i < ranges->n; i++)
         if (ranges->layer[i]->role == role && strcmp(ranges->layer[i]->name, name) == 0)
-            return &ranges->layer[i]->range;
+            return ranges->layer[i];
     return NULL;
 }
 
-const lac_range *lac_ranges_find(const lac_ranges *ranges, const char *name, lac_role role)
+const struct lac_layer_range *lac_ranges_layer(const lac_ranges *ranges, const char *name,
+                                               lac_role role)
 {
-    const lac_range *there = find(ranges, name, role);
+    const struct lac_layer_range *there = find(ranges, name, role);
     if (there)
         return there;
     /* a product of q, k and v together was run as three that read the same: NAME.q, .k, .v */
@@ -94,13 +95,20 @@ const lac_range *lac_ranges_find(const lac_ranges *ranges, const char *name, lac
     for (int i = 0; i < ranges->n; i++)
         if (ranges->layer[i]->role == role && strncmp(ranges->layer[i]->name, name, length) == 0 &&
             strcmp(ranges->layer[i]->name + length, ".q") == 0)
-            return &ranges->layer[i]->range;
+            return ranges->layer[i];
     return NULL;
 }
 
-static lac_range *find_or_add(lac_ranges *ranges, const char *name, lac_role role, lac_error *err)
+const lac_range *lac_ranges_find(const lac_ranges *ranges, const char *name, lac_role role)
 {
-    lac_range *there = find(ranges, name, role);
+    const struct lac_layer_range *there = lac_ranges_layer(ranges, name, role);
+    return there ? &there->range : NULL;
+}
+
+static struct lac_layer_range *find_or_add(lac_ranges *ranges, const char *name, lac_role role,
+                                           lac_error *err)
+{
+    struct lac_layer_range *there = find(ranges, name, role);
     if (there)
         return there;
     size_t n = (size_t)ranges->n;
@@ -116,7 +124,43 @@ static lac_range *find_or_add(lac_ranges *ranges, const char *name, lac_role rol
     added->role = role;
     layers[n] = added;
     ranges->n++;
-    return &added->range;
+    return added;
+}
+
+/* Adds up what arrives per input channel (conv) or feature (gemm); one thread, in order. */
+static lac_status add_sums(struct lac_layer_range *range, const lac_layer *layer, lac_error *err)
+{
+    const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
+    bool conv = strcmp(layer->kind->row.name, "conv") == 0;
+    if ((!conv && strcmp(layer->kind->row.name, "gemm") != 0) || x->transposed)
+        return LAC_OK;
+    int64_t channels = lac_layer_dim_get(layer, conv ? "c" : "k");
+    int64_t run = 1; /* neighbours of one channel */
+    if (conv && !layer->channels_last)
+        run = lac_layer_dim_get(layer, "h") * lac_layer_dim_get(layer, "w");
+    int64_t count = lac_tensor_count(&x->tensor);
+    if (channels < 1 || run < 1 || count % (channels * run) != 0)
+        return LAC_OK;
+    if (!range->sum && range->range.count == count) { /* the first call */
+        range->sum = lac_alloc((size_t)channels, sizeof *range->sum, err);
+        if (!range->sum)
+            return LAC_ERROR_MEMORY;
+        range->channels = channels;
+    } else if (channels != range->channels) {
+        lac_free(range->sum);
+        range->sum = NULL;
+        range->channels = 0;
+        return LAC_OK;
+    }
+    const float *at = x->tensor.data;
+    for (int64_t i = 0; i < count / run; i++, at += run) {
+        double sum = 0;
+        for (int64_t j = 0; j < run; j++)
+            sum += (double)at[j];
+        range->sum[i % channels] += sum;
+    }
+    range->elements += count / channels;
+    return LAC_OK;
 }
 
 /* Only looks: the kernel computes the layer. */
@@ -128,10 +172,12 @@ static lac_status observe(void *context, const lac_layer *layer, lac_error *err)
         const lac_tensor *tensor = &layer->operand[arriving[i]].tensor;
         if (!tensor->data || tensor->dtype != LAC_F32)
             continue;
-        lac_range *range = find_or_add(context, layer->name, arriving[i], err);
+        struct lac_layer_range *range = find_or_add(context, layer->name, arriving[i], err);
         if (!range)
             return LAC_ERROR_MEMORY;
-        lac_range_add(range, tensor);
+        lac_range_add(&range->range, tensor);
+        if (arriving[i] == LAC_ROLE_ACTIVATIONS)
+            LAC_TRY(add_sums(range, layer, err));
     }
     return LAC_ERROR_UNSUPPORTED;
 }
@@ -171,8 +217,10 @@ lac_status lac_ranges_collect(lac_ranges *ranges, const lac_graph *graph, int64_
 
 void lac_ranges_release(lac_ranges *ranges)
 {
-    for (int i = 0; i < ranges->n; i++)
+    for (int i = 0; i < ranges->n; i++) {
+        lac_free(ranges->layer[i]->sum);
         lac_free(ranges->layer[i]);
+    }
     lac_free((void *)ranges->layer);
     memset(ranges, 0, sizeof *ranges);
 }

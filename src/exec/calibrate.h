@@ -1,4 +1,5 @@
-/* Ranges of the operands that arrive at run time, per layer, from calibration samples. */
+/* Ranges of the operands that arrive at run time, per layer, from calibration samples; of
+ * activations also what each channel is on average. */
 #ifndef LACUNA_EXEC_CALIBRATE_H
 #define LACUNA_EXEC_CALIBRATE_H
 
@@ -27,6 +28,10 @@ typedef struct lac_ranges {
         char name[128]; /* layer name */
         lac_role role;  /* activations, query, key, value */
         lac_range range;
+        /* Activations of products and convolutions: the sum over `elements` elements of each input
+         * channel (feature). channels 0, sum NULL: another kind, or its calls differ. */
+        double *sum;
+        int64_t channels, elements;
     } * *layer;
 } lac_ranges;
 
@@ -39,6 +44,9 @@ lac_status lac_ranges_collect(lac_ranges *ranges, const lac_graph *graph, int64_
                               void *progress_context, lac_error *err);
 /* NULL: the layer was never run. */
 const lac_range *lac_ranges_find(const lac_ranges *ranges, const char *name, lac_role role);
+/* The same as the layer's record; NULL too. */
+const struct lac_layer_range *lac_ranges_layer(const lac_ranges *ranges, const char *name,
+                                               lac_role role);
 void lac_ranges_release(lac_ranges *ranges);
 
 #endif

@@ -1,7 +1,8 @@
 /* int8: weights on a symmetric grid of 127 steps per output channel, activations of the same layers
  * on an 8-bit grid per tensor (0..255 where nothing is negative), its step chosen by least squared
- * error over calibration data, run through the network as the schemes before this one left it. The
- * graph says it with QuantizeLinear / DequantizeLinear pairs. */
+ * error over calibration data, run through the network as the schemes before this one left it. What
+ * rounding the weights adds to each output on average is taken off the bias (shift.c). The graph
+ * says it with QuantizeLinear / DequantizeLinear pairs. */
 #include "core/memory.h"
 #include "exec/calibrate.h"
 #include "scheme/weights.h"
@@ -15,11 +16,18 @@ static lac_status quantize(lac_weight *weight, const lac_ranges *ranges, lac_err
         snprintf(weight->keep, sizeof weight->keep, "recurrent weights stay as they are");
         return LAC_OK;
     }
-    LAC_TRY(lac_weight_quantize(weight, 127, err));
-    const lac_range *range = lac_ranges_find(ranges, weight->name, LAC_ROLE_ACTIVATIONS);
-    if (range)
-        weight->input_scale = lac_range_scale(range, &weight->input_unsigned);
-    return LAC_OK;
+    const struct lac_layer_range *arriving =
+        lac_ranges_layer(ranges, weight->name, LAC_ROLE_ACTIVATIONS);
+    lac_tensor before = {0};
+    if (arriving)
+        LAC_TRY(lac_tensor_copy(&before, &weight->tensor, err));
+    lac_status status = lac_weight_quantize(weight, 127, err);
+    if (status == LAC_OK && arriving) {
+        weight->input_scale = lac_range_scale(&arriving->range, &weight->input_unsigned);
+        status = lac_weight_shift(weight, before.data, arriving, err);
+    }
+    lac_tensor_release(&before);
+    return status;
 }
 
 static lac_status finish(lac_compression *compression, const lac_params *params, lac_error *err)

@@ -4,6 +4,8 @@
 
 #include <lacuna/scheme.h>
 
+struct lac_layer_range; /* exec/calibrate.h */
+
 int64_t lac_weight_nonzeros(const lac_weight *weight);
 /* Bytes of all constants that `value` is made of, as the graph holds them. */
 int64_t lac_stored_bytes(const lac_graph *graph, int value);
@@ -13,6 +15,13 @@ lac_status lac_weight_quantize(lac_weight *weight, int limit, lac_error *err);
 /* Writes every changed weight back into compression->graph: packed, behind DequantizeLinear when
  * it is on a grid; integer activations as QuantizeLinear + DequantizeLinear. */
 lac_status lac_weights_write(lac_compression *compression, lac_error *err);
+/* Sets weight->shift from `before`, what the weight was before its grid, and the mean of each input
+ * channel; leaves it NULL where the channels do not belong to this weight. */
+lac_status lac_weight_shift(lac_weight *weight, const float *before,
+                            const struct lac_layer_range *arriving, lac_error *err);
+/* Takes the shift off the bias of node `n` when it is the weight's only reader. */
+lac_status lac_shift_write(lac_compression *compression, const lac_weight *weight, int n,
+                           lac_error *err);
 /* A copy of the graph with the weights as the schemes have left them so far, as float32 constants:
  * what calibration must run. The copy shares their bytes; free it before anyone edits them. */
 lac_status lac_weights_draft(const lac_compression *compression, lac_graph **draft, lac_error *err);

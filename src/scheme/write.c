@@ -254,11 +254,17 @@ lac_status lac_weights_write(lac_compression *compression, lac_error *err)
         weight->nonzeros = lac_weight_nonzeros(weight);
         if (weight->changed)
             LAC_TRY(write_weight(compression, weight, &value, err));
+        int readers = 0;
+        for (int n = 0; n < n_nodes; n++)
+            for (int i = 1; i < graph->nodes[n].n_in; i++)
+                readers += graph->nodes[n].in[i] == weight->value;
         for (int n = 0; n < n_nodes; n++)
             for (int i = 0; i < graph->nodes[n].n_in; i++) {
                 if (graph->nodes[n].in[i] != weight->value || i == 0)
                     continue;
                 graph->nodes[n].in[i] = value;
+                if (weight->shift && readers == 1) /* others' inputs have other means */
+                    LAC_TRY(lac_shift_write(compression, weight, n, err));
                 int real;
                 if (weight->input_scale > 0) {
                     LAC_TRY(quantize_input(compression, weight, graph->nodes[n].in[0], &real, err));

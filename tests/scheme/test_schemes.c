@@ -290,6 +290,126 @@ static void test_calibrated_after_pruning(void **state)
     lac_graph_free(graph);
 }
 
+/* ---- bias correction ----------------------------------------------------------------------- */
+
+static lac_status images(void *context, int64_t index, lac_tensor *in, lac_error *e)
+{
+    (void)context;
+    lac_random random = lac_random_stream(4, (uint64_t)index);
+    LAC_TRY(lac_tensor_make(in, LAC_F32, 4, (int64_t[]){1, 4, 5, 6}, e));
+    for (int64_t i = 0; i < 120; i++) /* channels of different means */
+        ((float *)in->data)[i] = (float)((double)(i / 30 + 1) * lac_random_unit(&random));
+    return LAC_OK;
+}
+
+/* Input 2 of the node is a constant: what it holds. */
+static const float *bias_of(const lac_graph *graph, const char *name, int64_t rows)
+{
+    for (int n = 0; n < graph->n_nodes; n++)
+        if (strcmp(graph->nodes[n].name, name) == 0) {
+            assert_int_equal(graph->nodes[n].n_in, 3);
+            const lac_tensor *bias = &graph->values[graph->nodes[n].in[2]].constant;
+            assert_non_null(bias->data);
+            assert_int_equal(lac_tensor_count(bias), rows);
+            return bias->data;
+        }
+    fail_msg("no node '%s'", name);
+    return NULL;
+}
+
+/* A convolution of two groups without bias gets one: what rounding its weights adds on average,
+ * with the other sign. Each group looks at the means of its own channels. */
+static void test_bias_correction_conv(void **state)
+{
+    (void)state;
+    static const lac_calibration calibration = {.samples = 3, .sample = images, .source = "noise"};
+    lac_graph *graph;
+    lac_node *node;
+    int y;
+    assert_int_equal(lac_graph_make(&graph, "g", 17, &err), LAC_OK);
+    int x = input(graph, "x", 4, (int64_t[]){1, 4, 5, 6});
+    int w = constant(graph, "w1", 4, (int64_t[]){6, 2, 3, 3});
+    assert_int_equal(lac_graph_value(graph, NULL, &y, &err), LAC_OK);
+    assert_int_equal(
+        lac_graph_node(graph, "", "Conv", "conv", 2, (int[]){x, w}, 1, &y, &node, &err), LAC_OK);
+    assert_int_equal(lac_node_set_int(graph, node, "group", 2, &err), LAC_OK);
+    assert_int_equal(lac_graph_output(graph, y, &err), LAC_OK);
+    assert_int_equal(lac_graph_settle(graph, &err), LAC_OK);
+    double mean[4] = {0};
+    for (int s = 0; s < 3; s++) {
+        lac_tensor in;
+        assert_int_equal(images(NULL, s, &in, &err), LAC_OK);
+        for (int i = 0; i < 120; i++)
+            mean[i / 30] += (double)((float *)in.data)[i] / 90;
+        lac_tensor_release(&in);
+    }
+    lac_compression c = {.calibration = &calibration};
+    assert_int_equal(lac_compress(&c, graph, "int8", &err), LAC_OK);
+    const float *before = graph->values[w].constant.data, *after = c.weights[0].tensor.data;
+    const float *bias = bias_of(c.graph, "conv", 6);
+    double largest = 0;
+    for (int r = 0; r < 6; r++) {
+        double shift = 0;
+        for (int k = 0; k < 18; k++)
+            shift +=
+                ((double)after[r * 18 + k] - (double)before[r * 18 + k]) * mean[r / 3 * 2 + k / 9];
+        assert_true(fabs((double)bias[r] + shift) < 1e-6);
+        largest = fmax(largest, fabs(shift));
+    }
+    assert_true(largest > 1e-3); /* there was something to correct */
+    lac_compression_release(&c);
+    lac_graph_free(graph);
+}
+
+/* x [4,80] -> Gemm [80,90]: its own bias is corrected. Without calibration, or with a Gemm that
+ * scales its bias, or where two nodes read one weight, the bias stays. */
+static void test_bias_correction_gemm(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 4; variant++) {
+        lac_graph *graph;
+        lac_node *node;
+        int y, z;
+        assert_int_equal(lac_graph_make(&graph, "g", 17, &err), LAC_OK);
+        int x = input(graph, "x", 2, (int64_t[]){4, 80});
+        int w = constant(graph, "w1", 2, (int64_t[]){80, 90});
+        int b = constant(graph, "b2", 1, (int64_t[]){90});
+        assert_int_equal(lac_graph_value(graph, NULL, &y, &err), LAC_OK);
+        assert_int_equal(
+            lac_graph_node(graph, "", "Gemm", "gemm", 3, (int[]){x, w, b}, 1, &y, &node, &err),
+            LAC_OK);
+        if (variant == 2)
+            assert_int_equal(lac_node_set_float(graph, node, "beta", 2, &err), LAC_OK);
+        assert_int_equal(lac_graph_output(graph, y, &err), LAC_OK);
+        if (variant == 3) {
+            z = apply(graph, "MatMul", "also", 2, (int[]){x, w});
+            assert_int_equal(lac_graph_output(graph, z, &err), LAC_OK);
+        }
+        assert_int_equal(lac_graph_settle(graph, &err), LAC_OK);
+        double mean[80] = {0}, largest = 0;
+        for (int s = 0; s < 4; s++) {
+            lac_tensor in;
+            assert_int_equal(noise(NULL, s, &in, &err), LAC_OK);
+            for (int i = 0; i < 320; i++)
+                mean[i % 80] += (double)((float *)in.data)[i] / 16;
+            lac_tensor_release(&in);
+        }
+        lac_compression c = compress(graph, "int8", variant != 1);
+        const float *before = graph->values[w].constant.data, *after = c.weights[0].tensor.data;
+        const float *old = graph->values[b].constant.data, *now = bias_of(c.graph, "gemm", 90);
+        for (int r = 0; r < 90; r++) {
+            double shift = 0;
+            for (int k = 0; k < 80; k++)
+                shift += ((double)after[k * 90 + r] - (double)before[k * 90 + r]) * mean[k];
+            assert_true(fabs((double)now[r] - (double)old[r] + (variant ? 0 : shift)) < 1e-6);
+            largest = fmax(largest, fabs(shift));
+        }
+        assert_true(largest > 1e-3);
+        lac_compression_release(&c);
+        lac_graph_free(graph);
+    }
+}
+
 static void test_allocation_failures(void **state)
 {
     (void)state;
@@ -320,6 +440,8 @@ int main(void)
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_fall_back),
         cmocka_unit_test(test_calibrated_after_pruning),
+        cmocka_unit_test(test_bias_correction_conv),
+        cmocka_unit_test(test_bias_correction_gemm),
         cmocka_unit_test(test_allocation_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
