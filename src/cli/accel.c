@@ -204,7 +204,8 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
 }
 
 static const cli_option options[] = {
-    {"set", 0, "NAME=VALUE", "another value of a parameter; repeatable, comma lists allowed"},
+    {"set", 0, "NAME=VALUE",
+     "a parameter; accel.NAME=VALUE for one of several; repeatable, comma lists allowed"},
     {"arch", 0, "FILE.yaml", "a set of parameters: one YAML mapping, name: value a line"},
     {0}};
 

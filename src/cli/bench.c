@@ -13,6 +13,12 @@ static double gbps(const lac_bench_layer *layer)
     return layer->ms > 0 ? 1e-6 * (double)layer->stored_bytes / layer->ms : NAN;
 }
 
+/* null for what there is not: every row has the same keys. */
+static json_t *figure(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 static lac_status print_bench_json(const lac_bench *bench, const char *source, lac_error *err)
 {
     json_t *layers = json_array();
@@ -22,21 +28,18 @@ static lac_status print_bench_json(const lac_bench *bench, const char *source, l
             json_pack("{s:o, s:s, s:s, s:s, s:f, s:I, s:I}", "layer", lac_json_text(l->name),
                       "kernel", l->kernel, "isa", l->isa, "format", l->format, "ms", l->ms,
                       "stored_bytes", (json_int_t)l->stored_bytes, "macs", (json_int_t)l->macs);
-        if (!isnan(l->ms_dense)) {
-            json_object_set_new(row, "ms_dense", json_real(l->ms_dense));
-            if (l->ms > 0)
-                json_object_set_new(row, "speedup", json_real(l->ms_dense / l->ms));
-        }
-        if (l->stored_bytes > 0 && !isnan(gbps(l)))
-            json_object_set_new(row, "gbps", json_real(gbps(l)));
+        json_object_set_new(row, "ms_dense", figure(l->ms_dense));
+        json_object_set_new(row, "speedup", figure(l->ms > 0 ? l->ms_dense / l->ms : NAN));
+        json_object_set_new(row, "gbps", figure(l->stored_bytes > 0 ? gbps(l) : NAN));
         if (l->why[0])
             json_object_set_new(row, "why", lac_json_text(l->why));
         json_array_append_new(layers, row);
     }
     return print_json("lacuna.bench/1",
-                      json_pack("{s:o, s:{s:f, s:f}, s:i, s:i, s:o}", "layers", layers, "total",
-                                "ms", bench->ms, "ms_dense", bench->ms_dense, "runs", bench->runs,
-                                "threads", lac_threads(), "input", lac_json_text(source)),
+                      json_pack("{s:o, s:{s:f, s:f, s:o}, s:i, s:i, s:o}", "layers", layers,
+                                "total", "ms", bench->ms, "ms_dense", bench->ms_dense, "speedup",
+                                figure(bench->ms_dense / bench->ms), "runs", bench->runs, "threads",
+                                lac_threads(), "input", lac_json_text(source)),
                       err);
 }
 
@@ -91,9 +94,10 @@ static lac_status print_bench(const lac_bench *bench, const char *source, bool a
     if (!all)
         lac_text_add(&note, "other operators: %.3f ms (--all lists them)\n", other);
     lac_text_add(&note,
-                 "whole network: %.3f ms, dense float32 %.3f ms, ratio %.2f (medians of %d runs in "
-                 "turns, %d threads, input: %s)",
-                 bench->ms, bench->ms_dense, bench->ms / bench->ms_dense, bench->runs,
+                 "whole network: %.3f ms, dense float32 %.3f ms, speed-up %.2f (medians of %d runs "
+                 "in turns, %d threads, input: %s)\n"
+                 "speed-up: the dense time over this one, above 1 is faster",
+                 bench->ms, bench->ms_dense, bench->ms_dense / bench->ms, bench->runs,
                  lac_threads(), source);
     if (status == LAC_OK)
         status = lac_report_note(report, note.data ? note.data : "", err);

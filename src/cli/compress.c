@@ -91,6 +91,44 @@ static lac_status weight_report(const lac_compression *compression, const char *
     return status;
 }
 
+/* Whether the input holds a weight in 16 bits that the output holds in 32. */
+static bool widened(const lac_compression *compression)
+{
+    for (int i = 0; i < compression->n_weights; i++) {
+        const lac_weight *w = &compression->weights[i];
+        if (w->changed && w->bytes_after > w->bytes_before &&
+            w->bytes_before == 2 * w->rows * w->cols)
+            return true;
+    }
+    return false;
+}
+
+/* The size of the file beside that of the input, and why it grew if it did. */
+static lac_status size_notes(lac_report *report, const lac_compression *compression,
+                             const lac_model *model, const char *path, int64_t bytes,
+                             const char *calibration, lac_error *err)
+{
+    char note[900], now[32], was[32], change[32];
+    double ratio = (double)model->file_bytes / (double)(bytes ? bytes : 1);
+    if (ratio > 0.995 && ratio < 1.005)
+        snprintf(change, sizeof change, "same size");
+    else
+        snprintf(change, sizeof change, "%.2fx %s", ratio > 1 ? ratio : 1 / ratio,
+                 ratio > 1 ? "smaller" : "larger");
+    snprintf(note, sizeof note, "%s: %s bytes, %s was %s: %s%s%s", path,
+             lac_group_digits(bytes, now, sizeof now), model->name,
+             lac_group_digits(model->file_bytes, was, sizeof was), change,
+             calibration ? "; calibrated on the " : "", calibration ? calibration : "");
+    LAC_TRY(lac_report_note(report, note, err));
+    if (ratio > 0.995)
+        return LAC_OK;
+    bool wide = widened(compression);
+    snprintf(note, sizeof note, "larger than the input: %s",
+             wide ? "its float16 weights became float32; add int8 to the scheme (+int8)"
+                  : "how to unpack the weights (function bodies) takes more than packing saves");
+    return lac_report_note(report, note, err);
+}
+
 static lac_status finish(const cli_arguments *arguments, const lac_model *model,
                          lac_compression *compression, const char *calibration, lac_error *err)
 {
@@ -117,18 +155,12 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
     lac_report *report = NULL;
     lac_status status =
         weight_report(compression, arguments->json ? path : "", arguments->json, &report, err);
-    char note[600];
-    snprintf(note, sizeof note, "%s: %lld bytes, %s was %lld: %.2fx %s%s%s", path, (long long)bytes,
-             model->name, (long long)model->file_bytes,
-             bytes <= model->file_bytes ? (double)model->file_bytes / (double)(bytes ? bytes : 1)
-                                        : (double)bytes / (double)model->file_bytes,
-             bytes <= model->file_bytes ? "smaller" : "larger",
-             calibration ? "; calibrated on the " : "", calibration ? calibration : "");
+    char note[900], digits[32];
     if (status == LAC_OK && !arguments->json)
-        status = lac_report_note(report, note, err);
+        status = size_notes(report, compression, model, path, bytes, calibration, err);
     if (status == LAC_OK && !arguments->json && folder) {
-        snprintf(note, sizeof note, "%s: %d files .dcz, Huffman coded, %lld bytes", folder,
-                 dcz_files, (long long)dcz_bytes);
+        snprintf(note, sizeof note, "%s: %d files .dcz, Huffman coded, %s bytes", folder, dcz_files,
+                 lac_group_digits(dcz_bytes, digits, sizeof digits));
         status = lac_report_note(report, note, err);
     }
     if (status == LAC_OK && arguments->json) {
@@ -171,8 +203,14 @@ static lac_status compress(const cli_arguments *arguments, const lac_model *mode
         compression.calibration = dataset ? &calibration : NULL;
         status = lac_compress(&compression, model->graph, scheme, err);
     }
+    char source[480] = "";
+    if (status == LAC_OK && dataset && left_out)
+        snprintf(source, sizeof source, "%s (eval --skip %lld)", calibration.source,
+                 (long long)left_out);
+    else if (status == LAC_OK && dataset)
+        snprintf(source, sizeof source, "%s", calibration.source);
     if (status == LAC_OK)
-        status = finish(arguments, model, &compression, dataset ? calibration.source : NULL, err);
+        status = finish(arguments, model, &compression, source[0] ? source : NULL, err);
     lac_compression_release(&compression);
     lac_dataset_close(dataset);
     return status;

@@ -13,7 +13,8 @@ void document_overview(lac_text *out)
                  lac_version());
     for (int i = 0; commands[i]; i++)
         lac_text_add(out, "  %-11s %s\n", commands[i]->name, commands[i]->summary);
-    lac_text_add(out, "\n'lacuna help COMMAND' explains one. Start with: lacuna compare\n");
+    lac_text_add(out, "\nLACUNA_ISA=ref|avx2|avx512|native (default) says which kernels may run.\n"
+                      "'lacuna help COMMAND' explains one. Start with: lacuna compare\n");
 }
 
 static void option_lines(const cli_option *options, lac_text *out)

@@ -44,8 +44,12 @@ static lac_status eval_task(const cli_arguments *arguments, const lac_model *mod
     LAC_TRY(option_int(arguments, "limit", 0, 1, INT64_MAX, &limit, err));
     LAC_TRY(option_int(arguments, "skip", 0, 0, INT64_MAX, &first, err));
     LAC_TRY(lac_dataset_open(&dataset, task, model->graph, err));
-    lac_status status =
-        lac_evaluate(session, dataset, first, limit, show_progress, NULL, &score, err);
+    lac_status status = LAC_OK;
+    if (first >= lac_dataset_count(dataset))
+        status = lac_fail(err, LAC_ERROR_INPUT, "--skip %lld: %s has %lld items", (long long)first,
+                          lac_dataset_name(dataset), (long long)lac_dataset_count(dataset));
+    if (status == LAC_OK)
+        status = lac_evaluate(session, dataset, first, limit, show_progress, NULL, &score, err);
     if (status == LAC_OK) {
         status = score_row(report, dataset, &score, err);
         lac_score_release(&score);

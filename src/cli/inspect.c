@@ -1,10 +1,12 @@
 /* lacuna inspect: what is in a model file, and what each weight would take in each format. */
 #include "study/inspect.h"
 #include "cli/command.h"
+#include "io/dcz.h"
 #include "report/json.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int format_count(void)
 {
@@ -73,9 +75,9 @@ static void value_text(const lac_value *value, lac_text *out)
 static void task_text(const json_t *task, lac_text *out)
 {
     const char *kind = json_string_value(json_object_get(task, "task"));
-    const char *set = json_string_value(json_object_get(task, "set"));
+    const char *set = lac_task_set(task);
     const json_t *stated = json_object_get(task, "value");
-    lac_text_add(out, "  task        %s on %s", kind ? kind : "?", set ? set : "?");
+    lac_text_add(out, "  task        %s on %s", kind ? kind : "?", set[0] ? set : "?");
     if (json_is_number(stated))
         lac_text_add(out, ", stated %.4f", json_number_value(stated));
     lac_text_add(out, "\n");
@@ -273,6 +275,60 @@ static lac_status inspect_text(const lac_model *model, const lac_inspected *insp
     return status;
 }
 
+/* ---- one layer in a .dcz ---------------------------------------------------------------------
+ */
+
+static lac_status print_dcz(const cli_arguments *arguments, const lac_dcz *dcz, const char *path,
+                            lac_error *err)
+{
+    const lac_eie_csc *csc = &dcz->csc;
+    struct stat there;
+    int64_t bits;
+    int64_t file = stat(path, &there) == 0 ? (int64_t)there.st_size : 0;
+    int64_t bias = dcz->bias ? 32 * csc->rows : 0;
+    LAC_TRY(lac_eie_csc_size_bits(csc, dcz->code_bits, 32, bias, dcz->huffman, &bits, err));
+    if (arguments->json)
+        return print_json(
+            "lacuna.dcz/1",
+            json_pack("{s:o, s:I, s:I, s:I, s:I, s:i, s:i, s:b, s:b, s:I, s:I, s:I, s:I}", "file",
+                      lac_json_text(path), "file_bytes", (json_int_t)file, "rows",
+                      (json_int_t)csc->rows, "cols", (json_int_t)csc->cols, "pe",
+                      (json_int_t)csc->pe, "index_bits", dcz->index_bits, "code_bits",
+                      dcz->code_bits, "huffman", (int)dcz->huffman, "bias",
+                      (int)(dcz->bias != NULL), "entries", (json_int_t)csc->entries, "nonzeros",
+                      (json_int_t)csc->nonzeros, "padding",
+                      (json_int_t)(csc->entries - csc->nonzeros), "layer_bits", (json_int_t)bits),
+            err);
+    lac_text out = {0};
+    char a[40], b[40], c[40];
+    lac_text_add(&out, "%s\n  file        %s bytes, .dcz%s%s\n", path,
+                 lac_group_digits(file, a, sizeof a), dcz->huffman ? ", Huffman coded" : "",
+                 dcz->bias ? ", with bias" : "");
+    lac_text_add(&out, "  matrix      %s rows, %s columns, %s processing elements\n",
+                 lac_group_digits(csc->rows, a, sizeof a), lac_group_digits(csc->cols, b, sizeof b),
+                 lac_group_digits(csc->pe, c, sizeof c));
+    lac_text_add(&out, "  entries     %s: %s not 0 (%.2f %% of the matrix), %s padding\n",
+                 lac_group_digits(csc->entries, a, sizeof a),
+                 lac_group_digits(csc->nonzeros, b, sizeof b),
+                 100 * (double)csc->nonzeros / (double)csc->rows / (double)csc->cols,
+                 lac_group_digits(csc->entries - csc->nonzeros, c, sizeof c));
+    lac_text_add(
+        &out, "  bits        %d of code, %d of index; the layer with pointers and codebook: %s\n",
+        dcz->code_bits, dcz->index_bits, lac_group_digits(bits, a, sizeof a));
+    lac_status status = print_text(&out, err);
+    lac_text_release(&out);
+    return status;
+}
+
+static lac_status inspect_dcz(const cli_arguments *arguments, const char *path, lac_error *err)
+{
+    lac_dcz dcz;
+    LAC_TRY(lac_dcz_load(&dcz, path, err));
+    lac_status status = print_dcz(arguments, &dcz, path, err);
+    lac_dcz_release(&dcz);
+    return status;
+}
+
 /* ---- JSON -------------------------------------------------------------------------------------
  */
 
@@ -377,6 +433,9 @@ static lac_status inspect_json(const lac_model *model, const lac_inspected *insp
 static lac_status run(const cli_arguments *arguments, lac_error *err)
 {
     const char *path = arguments->positional[0];
+    size_t length = strlen(path);
+    if (length > 4 && strcmp(path + length - 4, ".dcz") == 0)
+        return inspect_dcz(arguments, path, err);
     lac_model model;
     lac_inspected inspected;
     LAC_TRY(lac_model_open(&model, path, option_value(arguments, "meta", 0), err));
@@ -394,11 +453,12 @@ static const cli_option options[] = {{"meta", 'm', "FILE", "take tasks from this
 
 const cli_command command_inspect = {
     .name = "inspect",
-    .usage = "MODEL [--meta FILE]",
+    .usage = "MODEL|FILE.dcz [--meta FILE]",
     .summary = "what is in a model file, and the bytes of each weight in each format",
     .details =
         "  lacuna inspect glyph_vit\n"
-        "  lacuna inspect model.onnx --json\n\n"
+        "  lacuna inspect model.onnx --json\n"
+        "  lacuna inspect fc1.dcz     one layer as compress --dcz writes it: sizes and counts\n\n"
         "pattern: the sparsest N:M that every group of M = 2, 4, 8 or 16 consecutive elements\n"
         "obeys, if it pays: N at most M/2. stored: the constants a weight is made of, scales\n"
         "and zero points with it. Bytes in a format are exact for a weight that fits it as it is:\n"

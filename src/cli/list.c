@@ -17,7 +17,7 @@
 static void dtypes_text(uint32_t set, lac_text *out)
 {
     for (int i = 0; i < LAC_DTYPE_LIMIT; i++)
-        if (set & LAC_BIT(i))
+        if (i != LAC_NONE && (set & LAC_BIT(i)) && lac_dtype_bits((lac_dtype)i) > 0)
             lac_text_add(out, "%s%s", out->length ? " " : "", lac_dtype_name((lac_dtype)i));
 }
 
@@ -25,7 +25,7 @@ static json_t *dtypes_json(uint32_t set)
 {
     json_t *list = json_array();
     for (int i = 0; i < LAC_DTYPE_LIMIT; i++)
-        if (set & LAC_BIT(i))
+        if (i != LAC_NONE && (set & LAC_BIT(i)) && lac_dtype_bits((lac_dtype)i) > 0)
             json_array_append_new(list, json_string(lac_dtype_name((lac_dtype)i)));
     return list;
 }
@@ -179,8 +179,8 @@ static void model_about(const lac_model *model, lac_text *inputs, lac_text *task
     json_array_foreach(model->tasks, t, task)
     {
         const char *kind = json_string_value(json_object_get(task, "task"));
-        const char *set = json_string_value(json_object_get(task, "set"));
-        lac_text_add(tasks, "%s%s on %s", t ? ", " : "", kind ? kind : "?", set ? set : "?");
+        const char *set = lac_task_set(task);
+        lac_text_add(tasks, "%s%s on %s", t ? ", " : "", kind ? kind : "?", set[0] ? set : "?");
     }
 }
 
@@ -237,6 +237,9 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
 {
     const char *what = arguments->positional[0];
     if (strcmp(what, "completion") == 0 || strcmp(what, "man") == 0) {
+        if (arguments->json)
+            return lac_fail(err, LAC_ERROR_INPUT, "list %s: a text; --json does not go with it",
+                            what);
         lac_text text = {0};
         if (what[0] == 'm')
             document_man(&text);

@@ -149,6 +149,10 @@ static lac_status apply_common(const cli_arguments *arguments, lac_error *err)
 {
     int64_t threads;
     LAC_TRY(option_int(arguments, "threads", 0, 0, 4096, &threads, err));
+    lac_threads_set(0);
+    if (threads > lac_threads())
+        fprintf(stderr, "lacuna: --threads %lld: this machine has %d, more only wait\n",
+                (long long)threads, lac_threads());
     lac_threads_set((int)threads);
     const char *path;
     for (int i = 0; (path = option_value(arguments, "plugin", i)); i++)

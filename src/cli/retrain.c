@@ -34,14 +34,22 @@ static lac_status read_options(const cli_arguments *arguments, lac_retrain_optio
     return LAC_OK;
 }
 
+/* A fraction for programs, per cent for people. */
+static lac_status share(lac_report *report, const char *key, double value, bool json,
+                        lac_error *err)
+{
+    return json ? lac_report_number(report, key, value, 4, err)
+                : lac_report_number(report, key, 100 * value, 2, err);
+}
+
 static lac_status add_epoch(lac_report *report, int64_t epoch, const lac_retrain_row *row,
-                            lac_error *err)
+                            bool json, lac_error *err)
 {
     LAC_TRY(lac_report_row(report, err));
     LAC_TRY(lac_report_integer(report, "epoch", epoch, err));
     LAC_TRY(lac_report_number(report, "loss", row->loss, 4, err));
-    LAC_TRY(lac_report_number(report, "trained", row->trained, 4, err));
-    return lac_report_number(report, "scored", row->scored, 4, err);
+    LAC_TRY(share(report, "trained", row->trained, json, err));
+    return share(report, "scored", row->scored, json, err);
 }
 
 static lac_status add_notes(lac_report *report, const lac_retrained *r, const char *path,
@@ -58,20 +66,23 @@ static lac_status add_notes(lac_report *report, const lac_retrained *r, const ch
                  (long long)p->nonzeros, (long long)p->elements);
         LAC_TRY(lac_report_note(report, note, err));
     }
-    snprintf(note, sizeof note, "trained on %s; scored on %s; written to %s", r->data, r->test,
-             path);
+    bool trained = r->n_rows > 1;
+    snprintf(note, sizeof note, "%s%s; scored on %s; written to %s",
+             trained ? "trained on " : "nothing was trained (0 epochs)", trained ? r->data : "",
+             r->test, path);
     return lac_report_note(report, note, err);
 }
 
-static lac_status fill(lac_report *report, const lac_retrained *r, lac_error *err)
+static lac_status fill(lac_report *report, const lac_retrained *r, bool json, lac_error *err)
 {
+    const char *unit = json ? "" : "%";
     LAC_TRY(lac_report_column(report, "epoch", "epoch", "", LAC_LABEL_NONE, err));
     LAC_TRY(lac_report_column(report, "loss", "loss", "", LAC_LABEL_MEASURED, err));
-    LAC_TRY(
-        lac_report_column(report, "trained", "accuracy in training", "", LAC_LABEL_MEASURED, err));
-    LAC_TRY(lac_report_column(report, "scored", "accuracy", "", LAC_LABEL_MEASURED, err));
+    LAC_TRY(lac_report_column(report, "trained", "accuracy in training", unit, LAC_LABEL_MEASURED,
+                              err));
+    LAC_TRY(lac_report_column(report, "scored", "accuracy", unit, LAC_LABEL_MEASURED, err));
     for (int64_t i = 0; i < r->n_rows; i++)
-        LAC_TRY(add_epoch(report, i, &r->row[i], err));
+        LAC_TRY(add_epoch(report, i, &r->row[i], json, err));
     return LAC_OK;
 }
 
@@ -81,7 +92,7 @@ static lac_status print_result(const cli_arguments *arguments, const lac_model *
     lac_report *report = lac_report_make(model->name, err);
     if (!report)
         return LAC_ERROR_MEMORY;
-    lac_status status = fill(report, r, err);
+    lac_status status = fill(report, r, arguments->json, err);
     if (status == LAC_OK && !arguments->json)
         status = add_notes(report, r, path, err);
     if (status == LAC_OK && arguments->json) {
@@ -96,7 +107,7 @@ static lac_status print_result(const cli_arguments *arguments, const lac_model *
         }
         json_object_set_new(root, "parameters", list);
         json_object_set_new(root, "file", json_string(path));
-        json_object_set_new(root, "trained_on", json_string(r->data));
+        json_object_set_new(root, "trained_on", r->n_rows > 1 ? json_string(r->data) : json_null());
         json_object_set_new(root, "scored_on", json_string(r->test));
         status = print_json("lacuna.retrain/1", root, err);
     } else if (status == LAC_OK) {

@@ -7,11 +7,10 @@
 #include "study/export.h"
 #include "study/model.h"
 
-#include <errno.h>
 #include <lacuna/lacuna.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct inputs {
     const lac_graph *graph;
@@ -99,13 +98,18 @@ static lac_status write_outputs(const cli_arguments *arguments, const lac_graph 
 {
     const char *folder = option_value(arguments, "output-dir", 0);
     lac_aside_set files = {0};
+    bool made = false;
     lac_status status = LAC_OK;
+    if (folder && (status = lac_export_folder(folder, &made, err)) != LAC_OK)
+        lac_fail_in(err, status, "--output-dir");
     for (int i = 0; folder && status == LAC_OK && i < graph->n_outputs; i++)
         status =
             lac_export_npy(&files, folder, graph->values[graph->outputs[i]].name, &out[i], err);
     if (status == LAC_OK)
         status = lac_aside_finish(&files, err);
     lac_aside_set_release(&files);
+    if (status != LAC_OK && made)
+        rmdir(folder);
     return status;
 }
 
@@ -152,11 +156,8 @@ static lac_status run_model(const cli_arguments *arguments, const lac_graph *gra
     lac_tensor *out = lac_alloc((size_t)graph->n_outputs, sizeof *out, err);
     lac_session *session = NULL;
     lac_status status = in && out ? LAC_OK : LAC_ERROR_MEMORY;
-    const char *folder = option_value(arguments, "output-dir", 0);
     const char *capture = option_value(arguments, "capture", 0);
     int layers = 0;
-    if (status == LAC_OK && folder && mkdir(folder, 0777) != 0 && errno != EEXIST)
-        status = lac_fail(err, LAC_ERROR_IO, "--output-dir %s: %s", folder, strerror(errno));
     if (status == LAC_OK)
         status = read_inputs(arguments, graph, in, err);
     if (status == LAC_OK)

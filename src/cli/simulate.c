@@ -36,7 +36,9 @@ static double utilization(const lac_result *r)
     return slots > 0 && r->effectual_macs >= 0 ? (double)r->effectual_macs / slots : 0;
 }
 
-/* Every key in every row. A `host` layer has zeros, and null for what was not computed. */
+/* Every key in every row, with the same type. A `host` layer has zeros and is not exact; null is
+ * what was not asked for: `exact` without the check, `effectual_macs` and `checksum` without
+ * numerics. */
 static json_t *layer_json(const lac_simulated_layer *layer, bool checked)
 {
     const lac_result *r = &layer->result;
@@ -49,7 +51,7 @@ static json_t *layer_json(const lac_simulated_layer *layer, bool checked)
     json_t *row =
         json_pack("{s:o, s:s, s:s, s:o}", "layer", lac_json_text(layer->name), "kind", layer->kind,
                   "status", ok ? "ok" : "host", "reason", lac_json_text(layer->reason));
-    json_object_set_new(row, "exact", ok && checked ? json_boolean(r->exact) : json_null());
+    json_object_set_new(row, "exact", ok && !checked ? json_null() : json_boolean(ok && r->exact));
     json_object_set_new(row, "cycles", json_integer(r->cycles));
     json_object_set_new(row, "macs", json_integer(r->macs));
     json_object_set_new(row, "effectual_macs",
@@ -62,9 +64,10 @@ static json_t *layer_json(const lac_simulated_layer *layer, bool checked)
     json_object_set_new(row, "utilization", json_real(utilization(r)));
     json_object_set_new(row, "counters", counters_json(r->counter, r->n_counters));
     json_object_set_new(row, "checksum",
-                        r->has_output ? json_pack("{s:o, s:o}", "sum", decimal(r->sum), "weighted",
-                                                  decimal(r->weighted))
-                                      : json_null());
+                        ok && !r->has_output
+                            ? json_null()
+                            : json_pack("{s:o, s:o}", "sum", decimal(ok ? r->sum : 0), "weighted",
+                                        decimal(ok ? r->weighted : 0)));
     return row;
 }
 
@@ -223,6 +226,16 @@ static lac_status layer_options(const cli_arguments *arguments, lac_layer *layer
     return LAC_OK;
 }
 
+/* Whether any target would run it: else its operands need not be drawn. */
+static bool somebody_runs(const lac_layer *layer, const lac_target *targets, int n)
+{
+    char why[160];
+    for (int t = 0; t < n; t++)
+        if (targets[t].accel->supports(layer, &targets[t].params, why, sizeof why))
+            return true;
+    return false;
+}
+
 static lac_status simulate_synthetic(const cli_arguments *arguments, const lac_target *targets,
                                      int n, const lac_sim_options *options,
                                      lac_simulated *simulated, lac_error *err)
@@ -234,7 +247,8 @@ static lac_status simulate_synthetic(const cli_arguments *arguments, const lac_t
         LAC_TRY(lac_layer_parse(&layer, text, err));
         snprintf(layer.name, sizeof layer.name, "%s", text);
         status = layer_options(arguments, &layer, err);
-        if (status == LAC_OK && layer.kind->generate)
+        show_progress(NULL, text, -1);
+        if (status == LAC_OK && layer.kind->generate && somebody_runs(&layer, targets, n))
             status = layer.kind->generate(&layer, err);
         for (int t = 0; status == LAC_OK && t < n; t++) {
             size_t count = (size_t)simulated[t].n;
@@ -338,7 +352,8 @@ static const cli_option options[] = {
     {"wd", 0, "DENSITY|N:M", "weights of synthetic layers: a density or an N:M pattern"},
     {"ad", 0, "DENSITY|N:M", "activations of synthetic layers"},
     {"seed", 0, "N", "seed of synthetic layers (default 1)"},
-    {"set", 0, "NAME=VALUE", "a parameter; accel.NAME=VALUE for one of several; repeatable"},
+    {"set", 0, "NAME=VALUE",
+     "a parameter; accel.NAME=VALUE for one of several; repeatable, comma lists allowed"},
     {"arch", 0, "FILE.yaml", "a set of parameters for one accelerator"},
     {"item", 0, "N", "which sample of the model's data (behind the calibration part)"},
     {"sizes", 0, "N=1,T=32", "run on noise of these sizes instead of a stored sample"},

@@ -21,8 +21,15 @@ lac_status lac_shape_count(int rank, const int64_t *dims, int64_t *count, lac_er
             product = INT64_MAX; /* keep looking for a zero */
     }
     /* 64 bits an element is the widest type; a count whose bytes overflow is refused too. */
-    if (!empty && (overflow || product > INT64_MAX / 16))
-        return lac_fail(err, LAC_ERROR_INPUT, "the product of %d dimensions overflows", rank);
+    if (!empty && (overflow || product > INT64_MAX / 16)) {
+        char text[LAC_MAX_RANK * 24];
+        size_t used = 0;
+        for (int i = 0; i < rank; i++)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%lld", i ? " x " : "",
+                                     (long long)dims[i]);
+        return lac_fail(err, LAC_ERROR_INPUT, "%s overflows: the limit is %lld elements", text,
+                        (long long)(INT64_MAX / 16));
+    }
     *count = empty ? 0 : product;
     return LAC_OK;
 }

@@ -123,6 +123,9 @@ static lac_status check_inputs(const lac_graph *graph, const lac_tensor *in, lac
             const char *symbol = value->dims[d].symbol;
             if (value->dims[d].size >= 0 && value->dims[d].size != in[i].dims[d])
                 return refuse(value, &in[i], "", err);
+            /* declared as 0 it may be 0; a free one is a batch or a length, and no kernel's */
+            if (value->dims[d].size < 0 && in[i].dims[d] == 0)
+                return refuse(value, &in[i], ": want every size of at least 1", err);
             int s = 0;
             while (symbol && s < n_seen && strcmp(seen[s].symbol, symbol) != 0)
                 s++;

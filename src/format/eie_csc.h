@@ -45,7 +45,8 @@ lac_status lac_eie_csc_count(const uint8_t *codes, int64_t rows, int64_t cols, i
 /* Counts of each code and each run. */
 void lac_eie_csc_histogram(const lac_eie_csc *csc, uint64_t code[256], uint64_t run[256]);
 
-/* Complete size of a layer in bits: entries, pointers of 16 bits (17 when a PE holds more than
+/* Complete size of a layer in bits, the figure that papers give (inspect prints it of a .dcz):
+ * entries, pointers of 16 bits (17 when a PE holds more than
  * 65,536 entries), codebook, bias. With `huffman` the entries are the two coded streams and their
  * headers (2^bits lengths of 8 bits and a 64-bit count each). */
 lac_status lac_eie_csc_size_bits(const lac_eie_csc *csc, int code_bits, int value_bits,

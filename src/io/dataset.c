@@ -255,14 +255,19 @@ static lac_status check_sizes(lac_dataset *d, lac_error *err)
     return LAC_OK;
 }
 
+const char *lac_task_set(const json_t *task)
+{
+    const char *set = text_of(task, "set");
+    return set[0] ? set : text_of(task, "x");
+}
+
 lac_status lac_dataset_open(lac_dataset **dataset, const json_t *task, const lac_graph *graph,
                             lac_error *err)
 {
     lac_dataset *d = lac_alloc(1, sizeof *d, err);
     if (!d)
         return LAC_ERROR_MEMORY;
-    const char *set = text_of(task, "set");
-    snprintf(d->name, sizeof d->name, "%s", set[0] ? set : text_of(task, "x"));
+    snprintf(d->name, sizeof d->name, "%s", lac_task_set(task));
     d->graph = graph;
     const json_t *value = json_object_get(task, "value");
     d->stated = json_is_number(value) ? json_number_value(value) : NAN;
@@ -282,9 +287,13 @@ lac_status lac_dataset_open(lac_dataset **dataset, const json_t *task, const lac
     }
     if (d->kind == GLYPHS || d->train.data)
         snprintf(d->calibration, sizeof d->calibration, "training part of %s", d->name);
-    else
+    else {
+        int64_t left_out;
+        lac_dataset_calibration_count(d, &left_out);
         snprintf(d->calibration, sizeof d->calibration,
-                 "first %d items of %s, left out of the score", CALIBRATION, d->name);
+                 "first %lld of %lld items of %s, left out of the score", (long long)left_out,
+                 (long long)d->count, d->name);
+    }
     *dataset = d;
     return LAC_OK;
 }

@@ -32,6 +32,9 @@ lac_status lac_tasks_keep(lac_graph *graph, const json_t *tasks, lac_error *err)
 lac_status lac_task_training(json_t **training, const json_t *task, const char *folder,
                              lac_error *err);
 
+/* What the task calls its data: "set", else "x"; "" when it has neither. */
+const char *lac_task_set(const json_t *task);
+
 typedef struct lac_dataset lac_dataset;
 
 typedef enum lac_metric { LAC_METRIC_TOP1, LAC_METRIC_SPEARMAN } lac_metric;

@@ -28,7 +28,10 @@
 void lac_glyphs_draw(uint64_t seed, int64_t index, uint8_t image[LAC_GLYPHS_PIXELS],
                      uint8_t *label);
 
-/* Draws images first to first + count - 1 one after another into `images`
+/* The next two are for scripts/train, which compiles glyphs.c for itself: the networks in data/
+ * were trained on these very images.
+ *
+ * Draws images first to first + count - 1 one after another into `images`
  * (count * LAC_GLYPHS_PIXELS bytes) and their classes into `labels` (count bytes); NULL as
  * above. */
 void lac_glyphs_draw_range(uint64_t seed, int64_t first, int64_t count, uint8_t *images,

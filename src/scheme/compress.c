@@ -93,6 +93,8 @@ static void expect(lac_weight *weight)
     snprintf(weight->expect, sizeof weight->expect, "%s", speed);
     if (!weight->changed)
         snprintf(weight->gain, sizeof weight->gain, "unchanged");
+    else if (weight->nonzeros == 0)
+        snprintf(weight->gain, sizeof weight->gain, "all zeros");
     else if (ratio >= 1.005)
         snprintf(weight->gain, sizeof weight->gain, "%.2fx smaller", ratio);
     else if (ratio <= 0.995)

@@ -3,6 +3,7 @@
 
 #include "core/memory.h"
 #include "core/table.h"
+#include "core/text.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -51,9 +52,25 @@ static const lac_scheme *find(const char *name, bool *by_alias)
     return (const lac_scheme *)row;
 }
 
+/* A default of 0 switches a parameter off; in an alias it is given, and so starts at 1. */
+static lac_status check_positional(const lac_param *params, const char *name, const char *value,
+                                   const char *typed, lac_error *err)
+{
+    int64_t number;
+    for (const lac_param *p = params; p && p->name; p++) {
+        double min = p->min == 0 && p->initial == 0 ? 1 : p->min;
+        if (strcmp(p->name, name) == 0 && p->type == LAC_PARAM_INT &&
+            (!lac_parse_i64(value, &number) || (double)number < min || (double)number > p->max))
+            return lac_fail(err, LAC_ERROR_INPUT,
+                            "'%s': %s = '%s': want an integer in %.15g..%.15g", typed, name, value,
+                            min, p->max);
+    }
+    return LAC_OK;
+}
+
 /* Values by position, "2:4", for the parameters that the alias "nm:n:m" names. */
 static lac_status parse_alias(const lac_scheme *scheme, char *values, lac_params *params,
-                              lac_error *err)
+                              const char *typed, lac_error *err)
 {
     char names[64], form[64], *name = names, *rest = values;
     snprintf(names, sizeof names, "%s", strchr(scheme->alias, ':') + 1);
@@ -62,8 +79,9 @@ static lac_status parse_alias(const lac_scheme *scheme, char *values, lac_params
         if (next)
             *next++ = 0;
         if (!value || !*value || (!next && rest))
-            return lac_fail(err, LAC_ERROR_INPUT, "want %s",
+            return lac_fail(err, LAC_ERROR_INPUT, "'%s': want %s", typed,
                             lac_scheme_alias_text(scheme, form, sizeof form));
+        LAC_TRY(check_positional(scheme->params, name, value, typed, err));
         LAC_TRY(lac_params_set(params, name, value, err));
         name = next;
     }
@@ -72,8 +90,9 @@ static lac_status parse_alias(const lac_scheme *scheme, char *values, lac_params
 
 static lac_status parse_part(char *part, lac_composition *composition, lac_error *err)
 {
-    char none[] = "", *colon = strchr(part, ':');
+    char none[] = "", typed[64], *colon = strchr(part, ':');
     bool by_alias;
+    snprintf(typed, sizeof typed, "%s", part);
     if (colon)
         *colon = 0;
     const lac_scheme *scheme = find(part, &by_alias);
@@ -84,7 +103,7 @@ static lac_status parse_part(char *part, lac_composition *composition, lac_error
     lac_params_init(params, scheme->params);
     lac_status status = LAC_OK;
     if (by_alias)
-        status = parse_alias(scheme, colon ? colon + 1 : none, params, err);
+        status = parse_alias(scheme, colon ? colon + 1 : none, params, typed, err);
     else if (colon)
         status = lac_params_parse(params, colon + 1, err);
     if (status != LAC_OK)
@@ -104,10 +123,16 @@ lac_status lac_scheme_parse(const char *text, lac_composition *composition, lac_
         char *plus = strchr(part, '+');
         if (plus)
             *plus = 0;
-        status = composition->n < LAC_MAX_SCHEMES
-                     ? parse_part(part, composition, err)
-                     : lac_fail(err, LAC_ERROR_INPUT, "scheme '%s': more than %d parts", text,
-                                LAC_MAX_SCHEMES);
+        if (!*text)
+            status =
+                lac_fail(err, LAC_ERROR_INPUT, "the scheme is empty: see 'lacuna list schemes'");
+        else if (!*part)
+            status = lac_fail(err, LAC_ERROR_INPUT, "scheme '%s': a part of it is empty", text);
+        else
+            status = composition->n < LAC_MAX_SCHEMES
+                         ? parse_part(part, composition, err)
+                         : lac_fail(err, LAC_ERROR_INPUT, "scheme '%s': more than %d parts", text,
+                                    LAC_MAX_SCHEMES);
         part = plus ? plus + 1 : NULL;
     }
     lac_free(copy);

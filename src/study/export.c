@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-static lac_status make_folder(const char *folder, lac_error *err)
+lac_status lac_export_folder(const char *folder, bool *made, lac_error *err)
 {
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+    *made = mkdir(folder, 0777) == 0;
+    if (!*made && errno != EEXIST)
         return lac_fail(err, LAC_ERROR_IO, "%s: %s", folder, strerror(errno));
     return LAC_OK;
 }
@@ -69,7 +71,8 @@ lac_status lac_export_dcz(const lac_compression *compression, const char *folder
         return lac_fail(err, LAC_ERROR_INPUT,
                         "no weight is stored as %s: .dcz goes with the scheme deep-compression",
                         LAC_EIE_CSC_NAME);
-    LAC_TRY(make_folder(folder, err));
+    bool made;
+    LAC_TRY(lac_export_folder(folder, &made, err));
     lac_aside_set set = {0};
     lac_status status = LAC_OK;
     for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
@@ -81,6 +84,8 @@ lac_status lac_export_dcz(const lac_compression *compression, const char *folder
     if (status == LAC_OK)
         status = lac_aside_finish(&set, err);
     lac_aside_set_release(&set);
+    if (status != LAC_OK && made)
+        rmdir(folder);
     return status;
 }
 
@@ -189,7 +194,8 @@ lac_status lac_export_layers(const lac_graph *graph, const lac_tensor *in, const
                              int *layers, lac_error *err)
 {
     capture c = {.folder = folder, .layers = json_array()};
-    lac_status status = c.layers ? make_folder(folder, err) : LAC_ERROR_MEMORY;
+    bool made = false;
+    lac_status status = c.layers ? lac_export_folder(folder, &made, err) : LAC_ERROR_MEMORY;
     if (status == LAC_OK)
         status = lac_capture(graph, in, NULL, capture_layer, &c, err);
     if (status == LAC_OK)
@@ -198,6 +204,8 @@ lac_status lac_export_layers(const lac_graph *graph, const lac_tensor *in, const
         status = lac_aside_finish(&c.files, err);
     *layers = (int)json_array_size(c.layers);
     lac_aside_set_release(&c.files);
+    if (status != LAC_OK && made)
+        rmdir(folder);
     json_decref(c.layers);
     return status;
 }

@@ -13,6 +13,10 @@
 lac_status lac_export_dcz(const lac_compression *compression, const char *folder, int *files,
                           int64_t *bytes, lac_error *err);
 
+/* Makes the folder unless it is there; *made: it was not. Call it just before the first write, and
+ * rmdir what was made when the writing fails: an error leaves nothing behind. */
+lac_status lac_export_folder(const char *folder, bool *made, lac_error *err);
+
 /* `tensor` as FOLDER/NAME.npy, one more file of `set`; characters of `name` outside [A-Za-z0-9._-]
  * become _. */
 lac_status lac_export_npy(lac_aside_set *set, const char *folder, const char *name,

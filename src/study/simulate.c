@@ -18,16 +18,19 @@ lac_status lac_target_parse(lac_target *target, const char *name, lac_error *err
     return LAC_OK;
 }
 
-lac_status lac_targets_set(lac_target *targets, int n, const char *item, lac_error *err)
+/* One "name=value" or "accel.name=value" of a list, `length` characters. */
+static lac_status set_item(lac_target *targets, int n, const char *item, size_t length,
+                           lac_error *err)
 {
-    char name[160];
-    const char *equals = strchr(item, '=');
-    size_t length = equals ? (size_t)(equals - item) : 0;
-    if (!equals || length == 0 || length >= sizeof name)
-        return lac_fail(err, LAC_ERROR_INPUT, "--set %s: want name=value or accel.name=value",
-                        item);
-    memcpy(name, item, length);
-    name[length] = 0;
+    char name[160], value[160];
+    const char *equals = memchr(item, '=', length);
+    size_t before = equals ? (size_t)(equals - item) : 0, after = equals ? length - before - 1 : 0;
+    if (before == 0 || before >= sizeof name || after >= sizeof value)
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "--set %.*s: want name=value or accel.name=value, comma lists allowed",
+                        (int)length, item);
+    snprintf(name, sizeof name, "%.*s", (int)before, item);
+    snprintf(value, sizeof value, "%.*s", (int)after, equals + 1);
     char *dot = strchr(name, '.'), *param = dot ? dot + 1 : name;
     if (dot)
         *dot = 0;
@@ -37,13 +40,24 @@ lac_status lac_targets_set(lac_target *targets, int n, const char *item, lac_err
             continue;
         if (!dot && n > 1 && !lac_params_has(&targets[i].params, param))
             continue;
-        lac_status status = lac_params_set(&targets[i].params, param, equals + 1, err);
+        lac_status status = lac_params_set(&targets[i].params, param, value, err);
         if (status != LAC_OK)
             return lac_fail_in(err, status, "%s", targets[i].accel->row.name);
         used = true;
     }
     if (!used)
-        return lac_fail(err, LAC_ERROR_INPUT, "--set %s: no accelerator of this run has it", item);
+        return lac_fail(err, LAC_ERROR_INPUT, "--set %.*s: no accelerator of this run has it",
+                        (int)length, item);
+    return LAC_OK;
+}
+
+lac_status lac_targets_set(lac_target *targets, int n, const char *text, lac_error *err)
+{
+    do {
+        size_t length = strcspn(text, ",");
+        LAC_TRY(set_item(targets, n, text, length, err));
+        text += length + (text[length] == ',');
+    } while (*text);
     return LAC_OK;
 }
 

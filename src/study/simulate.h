@@ -12,9 +12,10 @@ typedef struct lac_target { /* one accelerator with its parameters */
     lac_params params;
 } lac_target;
 
-/* "eie", with `--set` items applied: "name=value" for all that have it, "eie.pe=32" for one. */
 lac_status lac_target_parse(lac_target *target, const char *name, lac_error *err);
-lac_status lac_targets_set(lac_target *targets, int n, const char *item, lac_error *err);
+/* What --set takes, everywhere: items joined by commas, "name=value" for all that have the
+ * parameter, "eie.pe=32" for one of several. */
+lac_status lac_targets_set(lac_target *targets, int n, const char *text, lac_error *err);
 
 typedef struct lac_simulated_layer {
     char name[128];

@@ -33,7 +33,7 @@ def external(name, dims, location):
 
 
 def value(name, *dims, dtype=1):
-    shape = b"".join(msg(1, num(1, d)) for d in dims)
+    shape = b"".join(msg(1, msg(2, d) if isinstance(d, str) else num(1, d)) for d in dims)
     return msg(1, name) + msg(2, msg(1, num(1, dtype) + msg(2, shape)))
 
 

@@ -52,6 +52,8 @@ weights = [((i * 7) % 11 - 5) / 4 for i in range(16)]
 product = [node("MatMul", ["x", "w"], ["y"])]
 good = model(product, [x], [y], [tensor("w", [4, 4], weights)])
 write("good.onnx", good)
+write("batch.onnx", model(product, [value("x", "N", 4)], [value("y", "N", 4)],
+                          [tensor("w", [4, 4], weights)]))
 write("names.onnx", good.replace(b"the_MatMul", b"\xff\xfe\xfd_MatMul"))
 write("truncated.onnx", good[:-9])
 write("empty.onnx", b"")
@@ -96,6 +98,7 @@ write_npy("x.npy", "<f4", "(1, 4)", four)
 write_npy("truncated.npy", "<f4", "(1, 4)", four[:13])
 write_npy("double.npy", "<f8", "(1, 4)", struct.pack("<4d", 1, 2, 3, 4))
 write_npy("shape.npy", "<f4", "(1, 5)", four + four[:4])
+write_npy("none.npy", "<f4", "(0, 4)", b"")
 write_npy("rank.npy", "<f4", "(4,)", four)
 write_npy("overflow.npy", "<f4", "(4611686018427387904, 4)", four)
 write_npy("negative.npy", "<f4", "(-1, 4)", four)
@@ -207,6 +210,8 @@ for name in truncated double shape rank overflow negative object magic; do
     esac
     bad "$word" run "$in/good.onnx" --input "x=$in/$name.npy" --output-dir "$out"
 done
+bad "'x' is float32\[0,4\], expected float32\[N,4\]: want every size of at least 1" \
+    run "$in/batch.onnx" --input "x=$in/none.npy" --output-dir "$out"
 bad "'x' is missing" run "$in/good.onnx" --output-dir "$out"
 bad 'no such input' run "$in/good.onnx" --input "z=$in/x.npy" --output-dir "$out"
 bad 'twice' run "$in/good.onnx" --input "x=$in/x.npy" --input "x=$in/x.npy"
@@ -216,6 +221,11 @@ bad 'broken.json: line 1' eval "$in/good.onnx" --meta "$in/broken.json"
 
 # ---- outputs
 
+# A folder that was not there is not there afterwards, whatever fails: inputs, the run, the writing.
+bad 'nothing.npy' run "$in/good.onnx" --input "x=$in/nothing.npy" --output-dir "$out/new"
+bad "'x' is float32\[1,5\]" run "$in/good.onnx" --input "x=$in/shape.npy" --output-dir "$out/new" --capture "$out/more"
+bad 'no operator Wibble' run "$in/unknown_op.onnx" --input "x=$in/x.npy" --capture "$out/new"
+bad 'deep-compression' compress "$in/good.onnx" --scheme int8 --output "$out/o.onnx" --dcz "$out/new"
 bad 'nowhere/deeper: No such file' run "$in/good.onnx" --input "x=$in/x.npy" --output-dir "$out/nowhere/deeper"
 bad 'nowhere/o.onnx: cannot write' compress "$in/good.onnx" --scheme magnitude --output "$out/nowhere/o.onnx"
 bad '/dev/full: .*No space left' compress "$in/good.onnx" --scheme magnitude --output /dev/full
@@ -255,8 +265,12 @@ bad "unknown scheme 'wibble'" compress "$in/good.onnx" --scheme int8+wibble --ou
 bad 'wibble.*known' compress "$in/good.onnx" --scheme magnitude:wibble=1 --output "$out/o.onnx"
 bad "density = '7': want a number in 0\.\.1" compress "$in/good.onnx" --scheme deep-compression:density=7 --output "$out/o.onnx"
 bad 'n = 5 is above m = 4' compress "$in/good.onnx" --scheme nm:5:4 --output "$out/o.onnx"
-bad 'want nm:N:M' compress "$in/good.onnx" --scheme nm:2 --output "$out/o.onnx"
-bad "unknown scheme ''" compress "$in/good.onnx" --scheme '' --output "$out/o.onnx"
+bad "'nm:2': want nm:N:M" compress "$in/good.onnx" --scheme nm:2 --output "$out/o.onnx"
+bad "'nm:2:4:8': want nm:N:M" compress "$in/good.onnx" --scheme nm:2:4:8 --output "$out/o.onnx"
+bad "'nm:2:40': m = '40': want an integer in 1\.\.32" compress "$in/good.onnx" --scheme nm:2:40 --output "$out/o.onnx"
+bad "m = '0': want an integer in 1\.\.32" compress "$in/good.onnx" --scheme nm:2:0 --output "$out/o.onnx"
+bad 'the scheme is empty' compress "$in/good.onnx" --scheme '' --output "$out/o.onnx"
+bad "scheme 'int8\+': a part of it is empty" compress "$in/good.onnx" --scheme int8+ --output "$out/o.onnx"
 
 # ---- accelerators
 
@@ -273,12 +287,15 @@ bad 'rows.*1\.\.' simulate --layer $fc --accel systolic --set rows=0
 bad 'rows.*integer' simulate --layer $fc --accel systolic --set rows=many
 bad 'dataflow.*ws' simulate --layer $fc --accel systolic --set dataflow=zz
 bad 'K = 4096 is too large for the weight slot.*wslot = 1' simulate --layer gemm:m=64,n=64,k=4096 --accel sta --set wslot=1
+bad "--set pe: want name=value" accel show eie --set pe=8,pe
+bad 'no accelerator of this run' accel show eie --set sta.R=8
+bad 'no accelerator of this run' simulate --layer $fc --accel eie,sta --set pe=8,systolic.rows=8
 bad "unknown parameter 'wibble'" simulate --layer $fc --accel eie --set wibble=1
 bad "layer kind 'wibble'" simulate --layer wibble:m=1 --accel eie
 bad 'in=0 is outside' simulate --layer fc:in=0,out=64,batch=1 --accel eie
 bad 'in=-5 is outside' simulate --layer fc:in=-5,out=64,batch=1 --accel eie
 bad 'm=4000000000 is outside' simulate --layer gemm:m=4000000000,n=1,k=1 --accel eie
-bad 'overflow' simulate --layer gemm:m=2147483647,n=2147483647,k=2147483647 --accel systolic
+bad '2147483647 x 2147483647 .*overflows: the limit is 576460752303423487' simulate --layer gemm:m=2147483647,n=2147483647,k=2147483647 --accel systolic
 bad "density '1.5'" simulate --layer $fc --wd 1.5 --accel eie
 bad "pattern '5:4'" simulate --layer $fc --wd 5:4 --accel eie
 bad '--seed many' simulate --layer $fc --seed many --accel eie
@@ -296,6 +313,9 @@ bad 'arch goes with one --accel' simulate --layer $fc --accel sta,eie --arch "$i
 bad "no command 'wibble'" wibble
 bad "no command 'wibble'" help wibble
 bad 'list wibble: want' list wibble
+bad 'list man: a text; --json' list man --json
+bad 'list completion: a text; --json' list completion --json
+bad '--skip 999999: glyphs:test has 4000 items' eval glyph_mlp --skip 999999
 for command in run eval compress bench simulate compare inspect accel reproduce retrain; do
     bad 'unknown option --wibble' $command glyph_mlp --wibble
 done

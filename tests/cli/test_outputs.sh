@@ -53,6 +53,11 @@ for folder in ("first", "second"):
 odd = b"\x80\xc0\xaf\xed\xa0\x80\xc3\xa9"
 write("odd.onnx", network("a", "12345678").replace(b"12345678", odd)
       .replace(b"the_MatMul", odd + b"_M"))
+to_float = node("Cast", ["h"], ["w"]) + msg(5, msg(1, "to") + num(3, 1) + num(20, 2))
+write("half.onnx", model([to_float, node("MatMul", ["x", "w"], ["y"])], [value("x", 1, 64)],
+                         [value("y", 1, 64)],
+                         [tensor("h", [64, 64], None, 10, b"".join(
+                             struct.pack("<e", (i * 37 % 101 - 50) / 64) for i in range(4096)))]))
 x = npy("<f4", "(1, 4)", struct.pack("<4f", 1, 2, 3, 4))
 write("x.npy", x)
 write("x.pb", tensor("x", [1, 4], [1, 2, 3, 4]))
@@ -141,11 +146,55 @@ for layer in layers:
     host = layer["status"] == "host"
     assert bool(layer["reason"]) == host and (layer["cycles"] == 0) == host, layer
     if host:
-        assert layer["exact"] is None and layer["checksum"] is None and layer["counters"] == {}
+        assert layer["exact"] is False and layer["counters"] == {}
+        assert layer["checksum"] == {"sum": "0", "weighted": "0"}, layer
+    else: # schedule only: neither checked nor computed
+        assert layer["exact"] is None and layer["checksum"] is None, layer
 PY
 good simulate glyph_vit --accel eie --schedule-only
 grep -Eq '^/conv_1 +conv +host \[1\]$' "$work/out" || fail "simulate: no mark of the host layer"
 [ "$(grep -c 'only 1x1 maps' "$work/out")" -eq 1 ] || fail "simulate: the reason is not said once"
+
+# One grammar of --set: comma lists, accel.NAME for one of several; what is too long is said at once.
+good simulate -l fc:in=64,out=64,batch=1 -a systolic --set rows=8,cols=8 --json
+cp "$work/out" "$work/joined"
+good simulate -l fc:in=64,out=64,batch=1 -a systolic --set rows=8 --set systolic.cols=8 --json
+cmp -s "$work/joined" "$work/out" || fail "simulate --set: a comma list is not two options"
+good accel show systolic --set systolic.rows=8,cols=8 --json
+check "accel show --set" "$work/out" <<'PY'
+import json, sys
+values = {p["name"]: p["value"] for p in json.load(open(sys.argv[1]))["parameters"]}
+assert values["rows"] == values["cols"] == 8, values
+PY
+good simulate -l gemm:m=2000000000,n=1,k=1 -a eie
+grep -q '2000000000 matrix-vector products: .* at most 4194304' "$work/out" ||
+    fail "simulate: a layer for days: $(cat "$work/out")"
+
+# ---- bench: the same keys in every row, one direction of the ratio
+
+good bench "$work/two.onnx" --runs 3 --json
+check "bench --json" "$work/out" <<'PY'
+import json, sys
+whole = json.load(open(sys.argv[1]))
+for row in whole["layers"]:
+    assert {"ms_dense", "speedup", "gbps"} <= set(row), row
+assert any(row["speedup"] is None for row in whole["layers"]) or all(r["macs"] for r in whole["layers"])
+total = whole["total"]
+assert abs(total["speedup"] - total["ms_dense"] / total["ms"]) < 1e-9, total
+PY
+good bench "$work/two.onnx" --runs 3
+grep -q '^speed-up: the dense time over this one' "$work/out" || fail "bench: no direction"
+
+# ---- compress: sizes in words
+
+good compress "$work/two.onnx" -s magnitude:density=0 -o "$work/zero.onnx"
+grep -q 'all zeros' "$work/out" || fail "compress: $(cat "$work/out")"
+good compress glyph_mlp -s dense -o "$work/same.onnx"
+grep -Eq '^.*same.onnx: [0-9]+(,[0-9]+)+ bytes, glyph_mlp was [0-9]+(,[0-9]+)+: same size' "$work/out" ||
+    fail "compress: $(tail -1 "$work/out")"
+good compress "$work/half.onnx" -s magnitude:density=0.9 -o "$work/wide.onnx"
+grep -q '^larger than the input: its float16 weights became float32; add int8' "$work/out" ||
+    fail "compress: $(cat "$work/out")"
 
 # ---- eval: what is stated is called so, in the unit of what was measured
 

@@ -17,6 +17,9 @@ cmp d.onnx e.onnx # the same bits for any number of threads
 "$lacuna" retrain b.onnx -o f.onnx -e 1 -n 64 >text
 grep -q 'masked, 23520 of 235200 not 0' text
 grep -q 'trained on glyphs:train, items 0 to 63; scored on glyphs:test, items 0 to 3999' text
+grep -Eq '^ +1 +[0-9.]+ +[0-9]+\.[0-9]{2} +[0-9]+\.[0-9]{2}$' text
+"$lacuna" retrain b.onnx -o h.onnx -e 0 >text
+grep -q 'nothing was trained (0 epochs); scored on glyphs:test' text
 python3 - <<'PY'
 import json
 masked, shared, ev = (json.load(open(name)) for name in ("masked", "shared", "eval"))

@@ -153,6 +153,11 @@ static void wrong_inputs(void **state)
     assert_int_equal(lac_session_run(s, &x, &out, &err), LAC_ERROR_INPUT);
     assert_string_equal(err.message, "input 'x' is float32[1,3,9,8], expected float32[N,3,8,8]");
     lac_tensor_release(&x);
+    OK(lac_tensor_make(&x, LAC_F32, 4, (int64_t[]){0, 3, 8, 8}, &err));
+    assert_int_equal(lac_session_run(s, &x, &out, &err), LAC_ERROR_INPUT);
+    assert_string_equal(err.message, "input 'x' is float32[0,3,8,8], expected float32[N,3,8,8]: "
+                                     "want every size of at least 1");
+    lac_tensor_release(&x);
     OK(lac_tensor_make(&x, LAC_U8, 4, (int64_t[]){1, 3, 8, 8}, &err));
     assert_int_equal(lac_session_run(s, &x, &out, &err), LAC_ERROR_INPUT);
     assert_non_null(strstr(err.message, "uint8[1,3,8,8], expected float32"));

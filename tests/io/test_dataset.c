@@ -185,6 +185,8 @@ static void idx_pairs(void **state)
     assert_true(in[0].rank == 4 && ((const float *)in[0].data)[3] == 7);
     lac_tensor_release(&in[0]);
     assert_int_equal(lac_dataset_calibration_count(set, &left_out), 10); /* half of few */
+    assert_string_equal(lac_dataset_calibration_name(set),
+                        "first 10 of 20 items of t, left out of the score");
     assert_int_equal(left_out, 10);
     lac_dataset_close(set);
     write_idx("train-images-idx3-ubyte", 33, 2, 2);

@@ -21,36 +21,6 @@ static int64_t dim(const lac_layer *layer, const char *name)
     return lac_layer_dim_get(layer, name);
 }
 
-bool lac_eie_supports(const lac_layer *layer, char *why, size_t size)
-{
-    const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
-    if (is_kind(layer, "fc") || is_kind(layer, "lstm"))
-        return true;
-    if (is_kind(layer, "gemm")) {
-        int64_t batch = dim(layer, "batch");
-        if (batch == 1 || !w->tensor.data ||
-            lac_tensor_count(&w->tensor) == dim(layer, "n") * dim(layer, "k"))
-            return true;
-        snprintf(why, size, "%lld products with a weight matrix each: EIE holds one matrix",
-                 (long long)batch);
-        return false;
-    }
-    if (!is_kind(layer, "conv")) {
-        snprintf(why, size, "%s: no dataflow in the paper", layer->kind->row.name);
-        return false;
-    }
-    if (dim(layer, "r") != 1 || dim(layer, "s") != 1)
-        snprintf(why, size, "%lldx%lld convolution: only 1x1 maps to matrix-vector products",
-                 (long long)dim(layer, "r"), (long long)dim(layer, "s"));
-    else if (dim(layer, "stride") != 1 || dim(layer, "pad") != 0 || dim(layer, "groups") != 1)
-        snprintf(why, size,
-                 "1x1 convolution with stride, padding or groups: no dataflow in the "
-                 "paper");
-    else
-        return true;
-    return false;
-}
-
 /* ---- operands -------------------------------------------------------------------------------- */
 
 static int32_t integer(const lac_tensor *tensor, int64_t i)
@@ -209,6 +179,52 @@ static void map_geometry(lac_eie_problem *problem, const lac_layer *layer)
     } else {
         map_conv(problem, layer);
     }
+}
+
+static bool has_dataflow(const lac_layer *layer, char *why, size_t size)
+{
+    const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
+    if (is_kind(layer, "fc") || is_kind(layer, "lstm"))
+        return true;
+    if (is_kind(layer, "gemm")) {
+        int64_t batch = dim(layer, "batch");
+        if (batch == 1 || !w->tensor.data ||
+            lac_tensor_count(&w->tensor) == dim(layer, "n") * dim(layer, "k"))
+            return true;
+        snprintf(why, size, "%lld products with a weight matrix each: EIE holds one matrix",
+                 (long long)batch);
+        return false;
+    }
+    if (!is_kind(layer, "conv")) {
+        snprintf(why, size, "%s: no dataflow in the paper", layer->kind->row.name);
+        return false;
+    }
+    if (dim(layer, "r") != 1 || dim(layer, "s") != 1)
+        snprintf(why, size, "%lldx%lld convolution: only 1x1 maps to matrix-vector products",
+                 (long long)dim(layer, "r"), (long long)dim(layer, "s"));
+    else if (dim(layer, "stride") != 1 || dim(layer, "pad") != 0 || dim(layer, "groups") != 1)
+        snprintf(why, size,
+                 "1x1 convolution with stride, padding or groups: no dataflow in the "
+                 "paper");
+    else
+        return true;
+    return false;
+}
+
+/* The schedule walks one product after another: what would take hours is refused. */
+enum { MOST_PRODUCTS = 1 << 22 };
+
+bool lac_eie_supports(const lac_layer *layer, char *why, size_t size)
+{
+    lac_eie_problem problem = {0};
+    if (!has_dataflow(layer, why, size))
+        return false;
+    map_geometry(&problem, layer);
+    if (problem.products <= MOST_PRODUCTS)
+        return true;
+    snprintf(why, size, "%lld matrix-vector products: they are simulated one by one, at most %d",
+             (long long)problem.products, MOST_PRODUCTS);
+    return false;
 }
 
 static lac_status map_weights(lac_eie_problem *problem, const lac_layer *layer, lac_error *err)
