@@ -6,6 +6,7 @@
 
 #include <lacuna/lacuna.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LAC_ROW_OF(row) extern const cli_command row;
@@ -149,11 +150,13 @@ static lac_status apply_common(const cli_arguments *arguments, lac_error *err)
 {
     int64_t threads;
     LAC_TRY(option_int(arguments, "threads", 0, 0, 4096, &threads, err));
-    lac_threads_set(0);
+    if (option_given(arguments, "threads") || !getenv("OMP_NUM_THREADS"))
+        lac_threads_set(0); /* as many as there are processors; else OpenMP has read its variable */
     if (threads > lac_threads())
         fprintf(stderr, "lacuna: --threads %lld: this machine has %d, more only wait\n",
                 (long long)threads, lac_threads());
-    lac_threads_set((int)threads);
+    if (threads > 0)
+        lac_threads_set((int)threads);
     const char *path;
     for (int i = 0; (path = option_value(arguments, "plugin", i)); i++)
         LAC_TRY(lac_plugin_open(path, err));

@@ -185,6 +185,14 @@ PY
 good bench "$work/two.onnx" --runs 3
 grep -q '^speed-up: the dense time over this one' "$work/out" || fail "bench: no direction"
 
+# ---- threads: more than there are processors is said, in one line, and done
+
+good inspect glyph_mlp --threads 4096
+[ "$(wc -l <"$work/err")" -eq 1 ] && grep -q '^lacuna: --threads 4096: this machine has' "$work/err" ||
+    fail "--threads 4096: $(head -c 300 "$work/err")"
+OMP_NUM_THREADS=1 good bench "$work/two.onnx" --runs 1 --json
+grep -q '"threads": 1,' "$work/out" || fail "OMP_NUM_THREADS=1 is not heard"
+
 # ---- compress: sizes in words
 
 good compress "$work/two.onnx" -s magnitude:density=0 -o "$work/zero.onnx"
