@@ -69,6 +69,6 @@ lacuna=$work/build/lacuna
 # Of the page that a format needs too, CONTRIBUTING.md speaks, but an example has none.
 ctest --test-dir "$work/build" --output-on-failure -R '^(format|op)\.test_|^test_registered$|^accel\.test_kit$' \
     -E '^format\.test_pages$|\.(py|sh)$' || fail "the three more rows fail the tests of their tables"
-"$work/build/format.test_pages" 2>&1 | grep 'docs/formats/plain.md is missing' ||
+{ "$work/build/format.test_pages" || true; } 2>&1 | grep 'docs/formats/plain.md is missing' ||
     fail "a format without a page is not noticed"
 echo "an operator, a format and an accelerator: one file and one line each"

@@ -74,7 +74,8 @@ typedef struct lac_format {
     /* The parameter that is the length of groups along K; NULL: the format has none. */
     const char *group;
     /* The field of shared values that codes point into, zero-based codes meaning its elements in
-     * order: training moves these values and leaves the codes alone; NULL: values are not shared. */
+     * order: training moves these values and leaves the codes alone; NULL: values are not shared.
+     */
     const char *book;
     /* Elements are integers with a scale: a small step of training gets lost in the rounding. */
     bool integers;

@@ -27,10 +27,11 @@ static int least_root(const tree_node *node, int n, int other)
     return best;
 }
 
-/* Gives the canonical codes to the lengths that are set. */
+/* Gives the canonical codes to the lengths that are set. `next` is volatile because GCC 12.2 at -O1
+ * (its dominator pass; -O0, -O2, -O3 and clang do right) otherwise makes every code 0. */
 static void canonical_codes(lac_huffman *huffman)
 {
-    uint64_t next = 0;
+    volatile uint64_t next = 0;
     for (int bits = 1; bits <= LAC_HUFFMAN_LONGEST; bits++) {
         for (int symbol = 0; symbol < huffman->symbols; symbol++)
             if (huffman->length[symbol] == bits)

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-lac_error err;
+static lac_error err;
 
 static lac_tensor noise(int rank, const int64_t *dims, double size, uint64_t seed)
 {

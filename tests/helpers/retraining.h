@@ -14,8 +14,7 @@
 
 enum { IN = 48, HIDDEN = 32, CLASSES = 6, SAMPLES = 96 };
 
-extern lac_error err;
-
+/* Of a call that writes its error to `err`, which every file has for itself. */
 #define OK(expression)                                                                             \
     do {                                                                                           \
         if ((expression) != LAC_OK) {                                                              \

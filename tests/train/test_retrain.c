@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+static lac_error err;
+
 /* ---- centroids ---------------------------------------------------------------------------------
  */
 

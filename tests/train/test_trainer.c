@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+static lac_error err;
+
 static void test_same_bits_for_any_thread_count(void **state)
 {
     (void)state;
