@@ -27,8 +27,9 @@ static int least_root(const tree_node *node, int n, int other)
     return best;
 }
 
-/* Gives the canonical codes to the lengths that are set. `next` is volatile because GCC 12.2 at -O1
- * (its dominator pass; -O0, -O2, -O3 and clang do right) otherwise makes every code 0. */
+/* Gives the canonical codes to the lengths that are set. `next` is volatile because GCC 12.2, from
+ * -O1 on, can take the shift of what begins as 0 to give 0 for ever and forget the additions
+ * between: every code is 0 then. */
 static void canonical_codes(lac_huffman *huffman)
 {
     volatile uint64_t next = 0;
