@@ -15,7 +15,9 @@ MODELS = pathlib.Path(os.environ.get("LACUNA_SHARED", "../shared")) / "data" / "
 SHORT = os.environ.get("LACUNA_SHORT")
 KINDS = {"gemm": 1, "conv": 1, "fc": 1, "lstm": 1, "attention": 2} # operators that a layer is made of
 PRODUCTS = {"MatMul", "Gemm", "Conv", "ConvTranspose", "LSTM", "GRU", "RNN"}
-AGREE, WANTED, LEAST = 64, 95, 90 # items; per cent wanted; per cent below which it is a failure
+# Items; per cent wanted; per cent below which it fails: one item of slack, because two networks stand
+# at 61 of 64 and another CPU may round a sum of floats, and so a decision at the edge, otherwise.
+AGREE, WANTED, LEAST = 64, 95, 93.7
 failures, notes = [], []
 
 
