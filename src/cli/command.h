@@ -66,8 +66,11 @@ lac_status print_json(const char *schema, json_t *root, lac_error *err);
 /* Writes text to the file that --output names, or prints it. */
 lac_status write_text(const char *path, const lac_text *text, lac_error *err);
 
-/* Refuses to write OUTPUT + suffix over the model or the data beside it: its weights are mapped,
- * and it may be somebody's only copy. */
+/* Refuses a file that could not be written: a folder, or one in a folder that is absent or not
+ * writable. Long work is not to end there. NULL: no file is asked for. */
+lac_status check_writable(const char *path, lac_error *err);
+/* That, and refuses to write OUTPUT + suffix over the model or the data beside it: its weights are
+ * mapped, and it may be somebody's only copy. */
 lac_status check_output_path(const char *model, const char *output, const char *suffix,
                              lac_error *err);
 

@@ -6,13 +6,10 @@
 #include "report/json.h"
 #include "report/page.h"
 
-#include <errno.h>
 #include <lacuna/lacuna.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { MODELS = 8 };
 
@@ -240,23 +237,6 @@ static const char *title(const cli_arguments *arguments, int index)
         if (i != index && strcmp(short_name(arguments->positional[i]), short_name(path)) == 0)
             return path;
     return short_name(path);
-}
-
-/* Hours of work are not to end at a file that cannot be written. */
-static lac_status check_place(const char *path, lac_error *err)
-{
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    char folder[4096] = ".";
-    struct stat found;
-    if (!path)
-        return LAC_OK;
-    if (slash)
-        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
-        return lac_fail(err, LAC_ERROR_IO, "%s: is a folder, want a file", path);
-    if (access(folder, W_OK | X_OK) != 0)
-        return lac_fail(err, LAC_ERROR_IO, "%s: %s: %s", path, folder, strerror(errno));
-    return LAC_OK;
 }
 
 static lac_status compare_all(const cli_arguments *arguments, lac_compare_options *o, results *r,
@@ -495,11 +475,11 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
     else
         lac_text_add(&cells, "%s.cells", page);
     if (status == LAC_OK)
-        status = check_place(page, err);
+        status = check_writable(page, err);
     if (status == LAC_OK)
-        status = check_place(option_value(arguments, "csv", 0), err);
+        status = check_writable(option_value(arguments, "csv", 0), err);
     if (status == LAC_OK)
-        status = check_place(option_value(arguments, "markdown", 0), err);
+        status = check_writable(option_value(arguments, "markdown", 0), err);
     if (status == LAC_OK) {
         o->cells = cells.data;
         status = compare_all(arguments, o, r, err);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 lac_status print_text(const lac_text *text, lac_error *err)
@@ -62,10 +63,29 @@ lac_status write_text(const char *path, const lac_text *text, lac_error *err)
     return lac_write_file(path, text->data ? text->data : "", text->length, err);
 }
 
+lac_status check_writable(const char *path, lac_error *err)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    char folder[4096] = ".";
+    struct stat found;
+    if (!path)
+        return LAC_OK;
+    if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
+        return lac_fail(err, LAC_ERROR_IO, "%s: cannot write: %s", path, strerror(EISDIR));
+    if (stat(path, &found) == 0 && !S_ISREG(found.st_mode))
+        return LAC_OK; /* /dev/stdout, a pipe: written in place */
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (access(folder, W_OK | X_OK) != 0)
+        return lac_fail(err, LAC_ERROR_IO, "%s: cannot write: %s", path, strerror(errno));
+    return LAC_OK;
+}
+
 lac_status check_output_path(const char *model, const char *output, const char *suffix,
                              lac_error *err)
 {
     bool is_part;
+    LAC_TRY(check_writable(output, err));
     lac_text path = {0};
     lac_text_add(&path, "%s%s", output, suffix);
     lac_status status = path.failed ? lac_fail(err, LAC_ERROR_MEMORY, "out of memory")

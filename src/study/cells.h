@@ -22,5 +22,7 @@ lac_status lac_cells_put(lac_cells *cells, const char *key, const json_t *cell, 
 uint64_t lac_fingerprint(const lac_graph *graph);
 /* The same with a text behind it. */
 uint64_t lac_fingerprint_text(uint64_t fingerprint, const char *text);
+/* The same with this program and this CPU: others measure, and may count, anew. */
+uint64_t lac_fingerprint_machine(uint64_t fingerprint);
 
 #endif

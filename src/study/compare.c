@@ -285,22 +285,6 @@ static bool is_compressed(const lac_graph *graph)
     return false;
 }
 
-/* The program and the machine: other code or another CPU measures and counts anew. */
-static uint64_t machine_fingerprint(uint64_t fingerprint)
-{
-    char line[256] = "", own[64] = "";
-    struct stat program;
-    if (stat("/proc/self/exe", &program) == 0)
-        snprintf(own, sizeof own, "%lld %lld", (long long)program.st_size,
-                 (long long)program.st_mtime);
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    while (file && fgets(line, sizeof line, file) && strncmp(line, "model name", 10) != 0)
-        ;
-    if (file)
-        fclose(file);
-    return lac_fingerprint_text(lac_fingerprint_text(fingerprint, own), line);
-}
-
 static lac_status rows(work *w, lac_error *err)
 {
     lac_comparison *comparison = w->comparison;
@@ -336,7 +320,7 @@ lac_status lac_compare(lac_comparison *comparison, const lac_model *model,
     for (int s = 0; s < options->n_schemes; s++) /* a wrong name is said before any work */
         LAC_TRY(lac_scheme_parse(options->schemes[s], &check, err));
     w.total = options->n_schemes * (1 + options->n_targets);
-    w.fingerprint = machine_fingerprint(lac_fingerprint(model->graph));
+    w.fingerprint = lac_fingerprint_machine(lac_fingerprint(model->graph));
     LAC_TRY(lac_cells_open(&w.cells, options->cells, options->fresh, err));
     lac_status status = lac_sample_calibration(model, &w.dataset, &w.calibration, &w.left_out, err);
     if (status == LAC_OK && w.dataset)

@@ -74,12 +74,9 @@ static lac_status choose_items(study *s, lac_error *err)
     if (r->scored < 1)
         return lac_fail(err, LAC_ERROR_INPUT, "no item of %s is left to score",
                         lac_dataset_name(s->scored));
-    snprintf(r->data, sizeof r->data, "%s%s%s%s, items %lld to %lld", o->folder ? o->folder : "",
-             o->folder ? "/" : "", lac_dataset_name(s->trained),
-             s->own && !o->folder && strncmp(lac_dataset_name(s->own), "glyphs", 6) != 0
-                 ? " beside the scored set"
-                 : "",
-             (long long)s->first, (long long)(s->first + r->samples - 1));
+    snprintf(r->data, sizeof r->data, "%s%s%s, items %lld to %lld", o->folder ? o->folder : "",
+             o->folder ? "/" : "", lac_dataset_name(s->trained), (long long)s->first,
+             (long long)(s->first + r->samples - 1));
     snprintf(r->test, sizeof r->test, "%s, items %lld to %lld", lac_dataset_name(s->scored),
              (long long)s->test_first, (long long)(s->test_first + r->scored - 1));
     return LAC_OK;

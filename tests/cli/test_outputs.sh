@@ -264,7 +264,8 @@ for row in rows:
     assert row["systolic_cycles"] == "" if row["scheme"] == "dense" else int(row["systolic_cycles"]) > 0
     assert row["eie_host_layers"] == ("" if row["scheme"] == "dense" else "0"), row
 PY
-bad "$work/none: No such file" compare "$work/two.onnx" --csv "$work/none/r.csv" --report "$work/late.html"
+bad 'none/r.csv: cannot write: No such file' compare "$work/two.onnx" --csv "$work/none/r.csv" --report "$work/late.html"
+bad 'none/r.onnx: cannot write: No such file' retrain glyph_mlp -o "$work/none/r.onnx"
 [ ! -e "$work/late.html.cells" ] || fail "compare: works before it looks where to write"
 [ "$(grep -c '^| dense' "$work/r.md")" -eq 3 ] || fail "compare --markdown: $(cat "$work/r.md")"
 
