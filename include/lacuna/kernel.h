@@ -25,6 +25,8 @@ typedef struct lac_kernel {
     const char *format; /* of the weights; "dense": unpacked */
     lac_dtype dtype;    /* of the activations: LAC_F32, LAC_U8, LAC_I8 */
     uint32_t isa;
+    /* Layouts of activations that it takes and makes besides LAC_LAYOUT_ROWS: LAC_BIT(layout)... */
+    uint32_t reads, writes;
     /* Whether it computes this layer; if not, the reason (shape, pattern, epilogue) in `why`. */
     bool (*can_run)(const lac_layer *layer, char *why, size_t why_size);
     /* Seconds for one run on one thread, estimated: the planner takes the least. */
@@ -42,8 +44,9 @@ typedef struct lac_kernel {
 LAC_API extern lac_table lac_kernels;
 /* For plug-ins: `row` must live as long as the process. */
 LAC_API lac_status lac_register_kernel(const lac_kernel *row, lac_error *err);
-/* What this CPU has, after LACUNA_ISA (ref, avx2, avx512, native) has been applied. An unknown or
- * unavailable value of LACUNA_ISA is an error. */
+/* What this CPU has, after LACUNA_ISA (ref, avx2, avx512, native) has been applied: avx512 stops at
+ * VNNI, as on server cores before VBMI. An unknown or unavailable value of LACUNA_ISA is an error.
+ */
 LAC_API lac_status lac_isa(uint32_t *isa, lac_error *err);
 LAC_API const char *lac_isa_text(uint32_t isa, char *text, size_t size);
 /* The cheapest kernel that runs `layer` with the instruction sets `isa`; NULL and the reasons in

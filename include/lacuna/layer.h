@@ -57,6 +57,17 @@ typedef enum lac_activation {
     LAC_ACT_SILU /* x * sigmoid(x) */
 } lac_activation;
 
+/* How the activations of a layer (input, and output with its residual) stand in memory. `m` counts
+ * tokens or pixels, `features` channels. Packed sparse weights are best multiplied with many tokens
+ * side by side; layers that follow one another hand panels on instead of packing them anew. */
+typedef enum lac_layout {
+    LAC_LAYOUT_ROWS,   /* the order of the kind: the features of a token (pixel) side by side */
+    LAC_LAYOUT_PANELS, /* [ceil(m/64)][features][64]: 64 tokens side by side */
+    LAC_LAYOUT_QUADS   /* [ceil(m/64)][ceil(features/4)][64][4], bytes: 4 features side by side */
+} lac_layout;
+#define LAC_PANEL_COLUMNS                                                                          \
+    64 /* tokens; places past m, and past the last feature, may hold anything */
+
 #define LAC_LAYER_DIMS    16
 #define LAC_PATTERN_M_MAX 256 /* of N:M */
 
@@ -71,6 +82,8 @@ typedef struct lac_layer {
      * [batch][h][w][c], attention [batch][tokens][heads][dim]. False: the order of CONVENTIONS:
      * conv [batch][c][h][w], attention [heads][tokens][dim]. */
     bool channels_last;
+    lac_layout input_layout;  /* of the activations */
+    lac_layout output_layout; /* of the output and the residual */
     /* Attention: factor on Q K^T, e.g. 1/sqrt(dim); 0: not given. The integer reference has uint8
      * probabilities in units of 1/256, so that its output counts scale_v / 256. */
     double softmax_scale;

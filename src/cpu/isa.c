@@ -38,7 +38,7 @@ lac_status lac_isa(uint32_t *isa, lac_error *err)
     else if (strcmp(asked, "avx2") == 0 && (have & LAC_ISA_AVX2))
         *isa = LAC_ISA_AVX2 | LAC_ISA_LIBRARY;
     else if (strcmp(asked, "avx512") == 0 && (have & LAC_ISA_AVX512))
-        *isa = have;
+        *isa = have & ~(uint32_t)(LAC_ISA_VBMI | LAC_ISA_BF16);
     else if (strcmp(asked, "avx2") == 0 || strcmp(asked, "avx512") == 0)
         return lac_fail(err, LAC_ERROR_UNSUPPORTED, "LACUNA_ISA=%s: this CPU does not have it",
                         asked);

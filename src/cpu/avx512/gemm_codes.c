@@ -1,6 +1,6 @@
 /* Weights of few bits with AVX-512: int8 widened to float, 16-entry tables looked up in a register,
  * larger ones gathered. */
-#if defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
+#if defined(__AVX512VNNI__)
 #include <immintrin.h>
 
 #include "cpu/codes_image.h"
@@ -35,7 +35,7 @@ static inline __attribute__((always_inline)) __m512 decode(const __m512 *table,
 #include "cpu/gemm_codes.inc"
 
 /* All that the compiler may use in this file. */
-#define ISA (LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI | LAC_ISA_VBMI)
+#define ISA (LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI)
 LAC_PACKED_ROWS(codebook_f32_avx512, "codebook", LAC_F32, ISA, codes,
                 "codes looked up in registers")
 LAC_PACKED_ROWS(int8_f32_avx512, "int8", LAC_F32, ISA, codes, "int8 weights widened in registers")
