@@ -65,8 +65,8 @@ typedef enum lac_layout {
     LAC_LAYOUT_PANELS, /* [ceil(m/64)][features][64]: 64 tokens side by side */
     LAC_LAYOUT_QUADS   /* [ceil(m/64)][ceil(features/4)][64][4], bytes: 4 features side by side */
 } lac_layout;
-#define LAC_PANEL_COLUMNS                                                                          \
-    64 /* tokens; places past m, and past the last feature, may hold anything */
+/* Tokens of a panel; places past m, and past the last feature, may hold anything. */
+#define LAC_PANEL_COLUMNS 64
 
 #define LAC_LAYER_DIMS    16
 #define LAC_PATTERN_M_MAX 256 /* of N:M */
