@@ -178,16 +178,39 @@ static int next_count(int threads, int all)
     return next < all ? next : all;
 }
 
+/* The portable one, and on x86 the wider ones; the last that `isa` allows is the widest. */
+static const lac_ceiling *const ceilings[] = {&lac_ceiling_ref,
+#if defined(__x86_64__)
+                                              &lac_ceiling_avx2, &lac_ceiling_avx512
+#endif
+};
+enum { N_CEILINGS = sizeof ceilings / sizeof *ceilings };
+
+lac_status lac_machine_read_now(double *gbps, int threads, int64_t bytes, lac_error *err)
+{
+    measuring m = {0};
+    uint32_t isa;
+    int before = lac_threads();
+    LAC_TRY(lac_isa(&isa, err));
+    bytes = (bytes ? bytes : INT64_C(512) << 20) / PART * PART;
+    char *data = lac_alloc_raw((size_t)bytes, 1, err);
+    if (!data)
+        return LAC_ERROR_MEMORY;
+    for (int i = 0; i < N_CEILINGS; i++)
+        if ((ceilings[i]->isa & ~isa) == 0)
+            m.ceiling = ceilings[i];
+    m.data = data;
+    lac_threads_set(threads);
+    lac_parallel_for(bytes / PART, 1, touch, data);
+    *gbps = measure_dram(&m, bytes, threads);
+    lac_threads_set(before);
+    lac_free(data);
+    return LAC_OK;
+}
+
 static lac_status measure(lac_machine *machine, uint32_t isa, int threads,
                           const lac_machine_options *options, lac_error *err)
 {
-    static const lac_ceiling *const ceilings[] = {
-        &lac_ceiling_ref,
-#if defined(__x86_64__)
-        &lac_ceiling_avx2,
-        &lac_ceiling_avx512
-#endif
-    };
     measuring m = {.options = options};
     int64_t bytes = options->read_bytes ? options->read_bytes : INT64_C(512) << 20;
     int before = lac_threads();
@@ -196,7 +219,7 @@ static lac_status measure(lac_machine *machine, uint32_t isa, int threads,
     if (!data)
         return LAC_ERROR_MEMORY;
     m.data = data;
-    for (size_t i = 0; i < sizeof ceilings / sizeof *ceilings; i++)
+    for (int i = 0; i < N_CEILINGS; i++)
         if ((ceilings[i]->isa & ~isa) == 0) {
             lac_machine_peak *peak = &machine->peak[machine->n_isas++];
             m.ceiling = ceilings[i];
@@ -367,7 +390,8 @@ lac_status lac_machine_open(lac_machine *machine, const lac_machine_options *opt
     const char *where = options->folder;
     if (!where && cache_folder(folder, sizeof folder))
         where = folder;
-    if (lac_cells_open(&cells, where, options->fresh, &ignored) != LAC_OK)
+    if (lac_cells_open(&cells, where && where[0] ? where : NULL, options->fresh, &ignored) !=
+        LAC_OK)
         cells.folder = NULL;
     json_t *cell = lac_cells_get(&cells, key);
     lac_machine kept;
@@ -421,6 +445,14 @@ double lac_machine_gbps(const lac_machine *machine, lac_level level, int threads
     return level == LAC_LEVEL_DRAM
                ? at_count(machine, threads, offsetof(lac_machine_threads, read_gbps))
                : machine->read_gbps[level] * threads;
+}
+
+double lac_machine_roof(const lac_machine *machine, lac_dtype activations, int threads,
+                        double operations, double bytes, int64_t weight_bytes)
+{
+    lac_level level = lac_machine_level(machine, weight_bytes, threads);
+    double reading = lac_machine_gbps(machine, level, threads) * operations / bytes;
+    return fmin(lac_machine_gops(machine, activations, threads), reading);
 }
 
 const char *lac_level_name(lac_level level)

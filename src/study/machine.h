@@ -35,7 +35,8 @@ typedef struct lac_machine {
 } lac_machine;
 
 typedef struct lac_machine_options {
-    const char *folder; /* of the cache; NULL: $XDG_CACHE_HOME/lacuna or ~/.cache/lacuna */
+    const char *folder; /* of the cache; NULL: $XDG_CACHE_HOME/lacuna or ~/.cache/lacuna; "":
+                         * nothing is kept */
     int threads;        /* 0: lac_threads() */
     bool fresh;         /* measure although there is a cached file */
     int64_t read_bytes; /* summed up from DRAM; 0: 512 MiB */
@@ -53,6 +54,13 @@ double lac_machine_gops(const lac_machine *machine, lac_dtype activations, int t
  * part, and what they read from a level. Between the measured thread counts: in proportion. */
 lac_level lac_machine_level(const lac_machine *machine, int64_t bytes, int threads);
 double lac_machine_gbps(const lac_machine *machine, lac_level level, int threads);
+/* The roofline: 1e9 operations per second that `operations` over `bytes` can reach, `weight_bytes`
+ * of which stay in the level that holds them and give the bandwidth. */
+double lac_machine_roof(const lac_machine *machine, lac_dtype activations, int threads,
+                        double operations, double bytes, int64_t weight_bytes);
+/* Read bandwidth now, for what is compared with it in the same run: best of five, `bytes` 0 as
+ * above. */
+lac_status lac_machine_read_now(double *gbps, int threads, int64_t bytes, lac_error *err);
 const char *lac_level_name(lac_level level); /* "L2" */
 
 /* The machine as JSON, the unit in every key, and back: false for anything but what

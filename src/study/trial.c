@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/memory.h"
 #include "core/random.h"
+#include "graph/layer_conv.h"
 
 #include <lacuna/lacuna.h>
 
@@ -28,13 +29,21 @@ struct lac_trial {
 typedef struct matrix {
     lac_tensor *w;
     int64_t rows, cols;
+    int bits;
     lac_random random;
 } matrix;
 
 static void put(matrix *m, int64_t row, int64_t col)
 {
     uint64_t word = lac_random_next(&m->random);
-    if (m->w->dtype == LAC_F32) {
+    if (m->bits == 1) {
+        ((float *)m->w->data)[row * m->cols + col] = word >> 63 ? 0.25f : -0.25f;
+    } else if (m->bits > 1) { /* the first of a row is the largest: it gives the step */
+        int half = 1 << (m->bits - 1), code = (int)((word >> 32) % (2 * (unsigned)half)) - half;
+        if (col == 0 || (m->bits == 8 && code == -half))
+            code = half - 1;
+        ((float *)m->w->data)[row * m->cols + col] = 0.25f * (float)code;
+    } else if (m->w->dtype == LAC_F32) {
         float value = (float)(int32_t)(word >> 32) * 0x1p-31f;
         ((float *)m->w->data)[row * m->cols + col] = value != 0 ? value : 0.5f;
     } else {
@@ -98,7 +107,7 @@ static lac_status shapes_of(const lac_layer *layer, shapes *s, lac_error *err)
 {
     const char *kind = layer->kind->row.name;
     memset(s, 0, sizeof *s);
-    if (strcmp(kind, "gemm") == 0) {
+    if (strcmp(kind, "gemm") == 0 && lac_layer_dim_get(layer, "batch") == 1) {
         s->tokens = lac_layer_dim_get(layer, "m");
         s->out = lac_layer_dim_get(layer, "n");
         s->in = lac_layer_dim_get(layer, "k");
@@ -109,31 +118,19 @@ static lac_status shapes_of(const lac_layer *layer, shapes *s, lac_error *err)
         return LAC_OK;
     }
     if (strcmp(kind, "conv") != 0)
-        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "no synthetic layers of kind %s", kind);
-    int64_t batch = lac_layer_dim_get(layer, "batch"), c = lac_layer_dim_get(layer, "c");
-    int64_t side[2];
-    static const char *const names[2][6] = {
-        {"h", "r", "stride_h", "dilation_h", "pad_top", "pad_bottom"},
-        {"w", "s", "stride_w", "dilation_w", "pad_left", "pad_right"}};
-    for (int i = 0; i < 2; i++) {
-        int64_t d[6];
-        for (int k = 0; k < 6; k++)
-            d[k] = lac_layer_dim_get(layer, names[i][k]);
-        int64_t dilation = d[3] > 0 ? d[3] : 1;
-        side[i] = (d[0] + d[4] + d[5] - dilation * (d[1] - 1) - 1) / d[2] + 1;
-        s->x[1 + i] = d[0];
-        s->y[1 + i] = side[i];
-        s->w[2 + i] = d[1];
-    }
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "no synthetic layers like %s", layer->name);
+    lac_conv c = lac_conv_of(layer);
+    if (c.out_h < 1 || c.out_w < 1)
+        return lac_fail(err, LAC_ERROR_INPUT, "%s: the kernel is larger than the image",
+                        layer->name);
     s->conv = true;
     s->rank = s->w_rank = 4;
-    s->in = c;
-    s->out = lac_layer_dim_get(layer, "k");
-    s->tokens = batch * s->x[1] * s->x[2];
-    s->x[0] = s->y[0] = batch;
-    s->x[3] = c;
-    s->y[3] = s->w[0] = s->out;
-    s->w[1] = c / lac_layer_dim_get(layer, "groups");
+    s->in = c.c;
+    s->out = c.k;
+    s->tokens = c.batch * c.h * c.w;
+    memcpy(s->x, (int64_t[]){c.batch, c.h, c.w, c.c}, 4 * sizeof *s->x);
+    memcpy(s->y, (int64_t[]){c.batch, c.out_h, c.out_w, c.k}, 4 * sizeof *s->y);
+    memcpy(s->w, (int64_t[]){c.k, c.c_group, c.r, c.s}, 4 * sizeof *s->w);
     return LAC_OK;
 }
 
@@ -141,7 +138,10 @@ static lac_status make_weights(lac_trial *t, const lac_trial_spec *spec, const s
                                lac_error *err)
 {
     LAC_TRY(lac_tensor_make(&t->weights, spec->weights, s->w_rank, s->w, err));
-    matrix m = {.w = &t->weights, .rows = s->w[0], .random = lac_random_stream(spec->seed, 1)};
+    matrix m = {.w = &t->weights,
+                .rows = s->w[0],
+                .bits = spec->bits,
+                .random = lac_random_stream(spec->seed, 1)};
     m.cols = lac_tensor_count(&t->weights) / m.rows;
     if (s->conv && m.cols != s->w[1]) { /* the pattern runs along r, s, c: fill that matrix */
         lac_tensor shaped, flat;
@@ -226,7 +226,7 @@ static lac_status settle(lac_trial *t, const lac_trial_spec *spec, const shapes 
     return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s: %s", kernel->row.name, why);
 }
 
-static lac_status build(lac_trial *t, const lac_trial_spec *spec, lac_error *err)
+static lac_status build(lac_trial *t, const lac_trial_spec *spec, bool prepare, lac_error *err)
 {
     shapes s;
     LAC_TRY(lac_layer_parse(&t->layer, spec->layer, err));
@@ -247,24 +247,32 @@ static lac_status build(lac_trial *t, const lac_trial_spec *spec, lac_error *err
         x->scale_count = 1;
     }
     LAC_TRY(settle(t, spec, &s, err));
+    if (!prepare)
+        return LAC_OK;
     LAC_TRY(t->kernel->prepare(&t->layer, &t->state, err));
     t->prepared = true;
     return LAC_OK;
 }
 
-lac_status lac_trial_make(lac_trial **trial, const lac_trial_spec *spec, const lac_kernel *kernel,
-                          lac_error *err)
+static lac_status make(lac_trial **trial, const lac_trial_spec *spec, const lac_kernel *kernel,
+                       bool prepare, lac_error *err)
 {
     lac_trial *t = lac_alloc(1, sizeof *t, err);
     if (!t)
         return LAC_ERROR_MEMORY;
     t->kernel = kernel;
-    lac_status status = build(t, spec, err);
+    lac_status status = build(t, spec, prepare, err);
     if (status == LAC_OK)
         *trial = t;
     else
         lac_trial_free(t);
     return status;
+}
+
+lac_status lac_trial_make(lac_trial **trial, const lac_trial_spec *spec, const lac_kernel *kernel,
+                          lac_error *err)
+{
+    return make(trial, spec, kernel, true, err);
 }
 
 void lac_trial_free(lac_trial *trial)
@@ -310,11 +318,6 @@ int64_t lac_trial_bytes(const lac_trial *trial)
 double lac_trial_density(const lac_trial *trial)
 {
     return trial->density;
-}
-
-double lac_trial_cost(const lac_trial *trial)
-{
-    return trial->kernel->cost(&trial->layer);
 }
 
 /* ---- the fastest row */
@@ -376,6 +379,32 @@ lac_status lac_trial_best(lac_trial **trial, const lac_trial_spec *spec, uint32_
         return lac_fail(err, LAC_ERROR_UNSUPPORTED, "no kernel for %s, format %s", spec->layer,
                         spec->format);
     return status;
+}
+
+lac_status lac_trial_estimate(double *seconds, const lac_trial_spec *spec, uint32_t activations,
+                              uint32_t isa, bool library, lac_error *err)
+{
+    lac_status status = LAC_OK;
+    *seconds = NAN;
+    for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
+        const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
+        lac_trial *t;
+        if (!fits(kernel, spec, activations, isa, library))
+            continue;
+        status = make(&t, spec, kernel, false, err);
+        if (status == LAC_ERROR_UNSUPPORTED)
+            continue;
+        LAC_TRY(status);
+        double cost = kernel->cost(&t->layer);
+        if (!(*seconds <= cost))
+            *seconds = cost;
+        lac_trial_free(t);
+    }
+    if (!isnan(*seconds))
+        return LAC_OK;
+    return status != LAC_OK ? status
+                            : lac_fail(err, LAC_ERROR_UNSUPPORTED, "no kernel for %s, format %s",
+                                       spec->layer, spec->format);
 }
 
 /* ---- timing */

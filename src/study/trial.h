@@ -20,6 +20,7 @@ typedef struct lac_trial_spec {
     const char *format; /* "nm:n=2,m=4"; "dense": not packed */
     lac_dtype weights;  /* of the unpacked elements: LAC_F32, LAC_I8 */
     lac_sparsity sparsity;
+    int bits; /* > 0: weights are quarters of integers of so many bits, for formats of a grid */
     uint64_t seed;
     bool plain; /* activations and output in LAC_LAYOUT_ROWS, whatever the kernel prefers */
 } lac_trial_spec;
@@ -45,8 +46,9 @@ const lac_layer *lac_trial_layer(const lac_trial *trial);
 int64_t lac_trial_stored_bytes(const lac_trial *trial); /* of the weights */
 int64_t lac_trial_bytes(const lac_trial *trial);        /* and activations and output */
 double lac_trial_density(const lac_trial *trial);       /* share of weights that are not zero */
-/* Estimated by the kernel's row. */
-double lac_trial_cost(const lac_trial *trial);
+/* The least estimate of the rows that lac_trial_best tries; nothing runs. */
+lac_status lac_trial_estimate(double *seconds, const lac_trial_spec *spec, uint32_t activations,
+                              uint32_t isa, bool library, lac_error *err);
 
 /* Seconds of one run of each of `n` sides, medians. A side is `copies[i]` trials that are run one
  * after the other, so that their weights do not stay in the caches. The sides take turns for about
