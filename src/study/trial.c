@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 struct lac_trial {
     const lac_kernel *kernel;
@@ -415,6 +416,13 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* How often somebody else was given this program's processor. */
+static long interruptions(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_nivcsw : 0;
+}
+
 static lac_status turn(const lac_side *side, int rounds, double *seconds, lac_error *err)
 {
     if (side->threads)
@@ -443,11 +451,15 @@ lac_status lac_race(lac_side *sides, int n, double budget_seconds, lac_error *er
         double each = seconds * sides[i].copies;
         rounds[i] = each > 0 && each < shortest ? (int)fmin(ceil(shortest / each), 1000) : 1;
     }
-    while (status == LAC_OK && turns < TURNS &&
-           (turns < LEAST || lac_seconds() - begin < budget_seconds)) {
+    /* A turn in which somebody else got the processor counts only where there are no others: such
+     * gaps hit long runs more often than short ones. */
+    for (int disturbed = 0; status == LAC_OK && turns < TURNS &&
+                            (turns < LEAST || lac_seconds() - begin < budget_seconds);) {
+        long before = interruptions();
         for (int i = 0; status == LAC_OK && i < n; i++)
             status = turn(&sides[i], rounds[i], &sample[i * TURNS + turns], err);
-        turns++;
+        if (interruptions() == before || disturbed++ >= turns + LEAST)
+            turns++;
     }
     for (int i = 0; status == LAC_OK && i < n; i++) {
         qsort(sample + i * TURNS, (size_t)turns, sizeof *sample, ascending);

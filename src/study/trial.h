@@ -52,7 +52,8 @@ lac_status lac_trial_estimate(double *seconds, const lac_trial_spec *spec, uint3
 
 /* Seconds of one run of each of `n` sides, medians. A side is `copies[i]` trials that are run one
  * after the other, so that their weights do not stay in the caches. The sides take turns for about
- * `budget_seconds` altogether, each turn long enough for the clock. */
+ * `budget_seconds` altogether, each turn long enough for the clock; turns that other programs
+ * interrupted are left out. */
 typedef struct lac_side {
     lac_trial **trial;
     int copies;
