@@ -157,7 +157,8 @@ static lac_status print_bench(const benched *b, bool all, lac_error *err)
         "whole network: %.3f ms, dense float32 %.3f ms, speed-up %.2f (medians of %d runs "
         "in turns, %d threads, input: %s)\n"
         "speed-up: the dense time over this one, above 1 is faster; over int8: the same for the "
-        "dense library's int8 product of this shape alone, its input already int8\n"
+        "dense library's int8 product of this shape alone, no bias or activation, its input "
+        "already int8\n"
         "bytes: weights as stored, activations, output; of roofline: share of what this machine "
         "(lacuna bench --machine) allows, and what bounds it there\n"
         "break-even: the least share of zeros at which that format beats the dense kernel of the "
@@ -188,7 +189,7 @@ static lac_status write_roofline(const char *path, const char *model, const benc
         {"L2", lac_machine_gbps(m, LAC_LEVEL_L2, threads)},
         {"L1", lac_machine_gbps(m, LAC_LEVEL_L1, threads)},
     };
-    static const char *const series[] = {"float32 activations", "int8 activations"};
+    static const char *const series[] = {"float32", "int8"};
     char title[300];
     size_t room = (size_t)b->bench.n + 1;
     const char **names = lac_alloc(room, sizeof *names, err);
@@ -209,7 +210,7 @@ static lac_status write_roofline(const char *path, const char *model, const benc
              threads > 1 ? "s" : "");
     lac_chart_roofline_data data = {
         .title = title,
-        .x = {"operations", "per byte", LAC_LABEL_MEASURED},
+        .x = {"operations per byte", "", LAC_LABEL_DERIVED},
         .y = {"operations", "GOP/s", LAC_LABEL_MEASURED},
         .n_flat = 2,
         .flat = flat,

@@ -15,9 +15,10 @@ typedef struct plane {
     double left, top, right, bottom;
 } plane;
 
+/* And such that quotients of two stay far from the ends of the doubles. */
 static bool positive(double value)
 {
-    return lac_chart_has(value) && value > 0;
+    return value > 1e-120 && value < 1e120;
 }
 
 static void include(lac_chart_range *range, double value)
@@ -101,16 +102,15 @@ static void flat_line(lac_text *out, const lac_chart_roofline_data *r, const pla
     double y = lac_chart_position(&p->y, c->value);
     lac_chart_line(out, "axis", "#5a6675", lac_chart_position(&p->x, x), y, p->right, y);
     ceiling_name(c, r->y.unit, text, sizeof text);
-    double at =
-        y - 5 > *taken - 13 ? *taken - 13 : y - 5; /* names of close lines: one above the other */
+    double at = fmax(y - 5, *taken + 13); /* names of close lines: one below the other */
     lac_chart_label(out, p->right - 2, at, "end", false, text);
     *taken = at;
 }
 
 /* y = value * x, up to the highest flat line; its name along it. */
-static void slanted_line(lac_text *out, const lac_chart_roofline_data *r, const plane *p,
-                         const lac_chart_ceiling *c)
+static void slanted_line(lac_text *out, const lac_chart_roofline_data *r, const plane *p, int index)
 {
+    const lac_chart_ceiling *c = &r->slanted[index];
     char text[160];
     double top = largest(r->flat, r->n_flat);
     if (!(top > 0))
@@ -122,12 +122,19 @@ static void slanted_line(lac_text *out, const lac_chart_roofline_data *r, const 
     double bx = lac_chart_position(&p->x, x2), by = lac_chart_position(&p->y, x2 * c->value);
     lac_chart_line(out, "axis", "#5a6675", ax, ay, bx, by);
     ceiling_name(c, r->slanted_unit, text, sizeof text);
-    if (hypot(bx - ax, by - ay) < lac_chart_width(text, LAC_CHART_TEXT) + 30)
+    /* Above the line, but below when a faster one is close. */
+    bool below = false;
+    for (int i = 0; i < r->n_slanted; i++)
+        if (r->slanted[i].value > c->value)
+            below |= lac_chart_position(&p->y, x1 * c->value) -
+                         lac_chart_position(&p->y, x1 * r->slanted[i].value) <
+                     20;
+    if (hypot(bx - ax, by - ay) < lac_chart_width(text, LAC_CHART_TEXT) + 20)
         return;
     lac_text_add(out,
                  "<text class=\"soft\" fill=\"#5a6675\" text-anchor=\"start\" "
-                 "transform=\"translate(%.1f %.1f) rotate(%.1f)\">",
-                 ax + 0.08 * (bx - ax), ay + 0.08 * (by - ay) - 4,
+                 "y=\"%d\" transform=\"translate(%.1f %.1f) rotate(%.1f)\">",
+                 below ? 14 : -5, ax + 0.06 * (bx - ax), ay + 0.06 * (by - ay),
                  atan2(by - ay, bx - ax) * 57.29577951308232);
     lac_html_escape(out, text);
     lac_text_add(out, "</text>\n");
@@ -150,17 +157,20 @@ static void dot(lac_text *out, const lac_chart_roofline_data *r, const plane *p,
     lac_html_escape(out, r->names[i]);
     lac_text_add(out, ": %s ", y);
     lac_html_escape(out, r->y.unit);
-    lac_text_add(out, " at %s ", x);
-    lac_html_escape(out, r->x.unit);
+    lac_text_add(out, ", %s ", x);
+    lac_html_escape(out, r->x.name);
     lac_text_add(out, "</title></circle>\n");
 }
 
 static void axis_text(lac_text *out, const lac_chart_axis *a)
 {
     lac_html_escape(out, a->name);
-    lac_text_add(out, " [");
-    lac_html_escape(out, a->unit);
-    lac_text_add(out, "]%s%s", a->label ? ", " : "", lac_label_name(a->label));
+    if (a->unit[0]) {
+        lac_text_add(out, " [");
+        lac_html_escape(out, a->unit);
+        lac_text_add(out, "]");
+    }
+    lac_text_add(out, "%s%s", a->label ? ", " : "", lac_label_name(a->label));
 }
 
 static void legend(lac_text *out, const lac_chart_roofline_data *r, double x, double y)
@@ -178,22 +188,25 @@ static bool draw(lac_text *out, const lac_chart_roofline_data *r, bool alone)
 {
     plane p;
     int shown = 0;
-    double taken = 1e9;
+    double taken = -1e9;
     char text[96];
     if (!layout(r, &p, &shown))
         return false;
     lac_chart_svg(out, p.bottom + (shown < r->n_points ? 62 : 46), r->title);
     if (alone) { /* no page around it: its own paper and caption */
         lac_text_add(out, "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n");
-        lac_chart_label(out, p.left, 18, "start", false, r->title);
-        legend(out, r, p.left + lac_chart_width(r->title, LAC_CHART_TEXT) + 24, 18);
+        double room = 280, width = fmin(lac_chart_width(r->title, LAC_CHART_TEXT), room);
+        lac_text_add(out, "<text x=\"%.1f\" y=\"18\">", p.left);
+        lac_chart_cut(out, r->title, LAC_CHART_TEXT, room);
+        lac_text_add(out, "</text>\n");
+        legend(out, r, p.left + width + 20, 18);
     } else {
         legend(out, r, p.left, 18);
     }
     grid(out, &p);
     for (int i = 0; i < r->n_slanted; i++)
         if (positive(r->slanted[i].value))
-            slanted_line(out, r, &p, &r->slanted[i]);
+            slanted_line(out, r, &p, i);
     for (int i = r->n_flat - 1; i >= 0; i--)
         if (positive(r->flat[i].value))
             flat_line(out, r, &p, &r->flat[i], &taken);
