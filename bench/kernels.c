@@ -299,11 +299,10 @@ static const char *layout_name(lac_layout layout)
     return names[layout];
 }
 
-static void describe(const bench *b, result *r, const lac_trial *t)
+static void describe(result *r, const lac_trial *t)
 {
     const lac_layer *layer = lac_trial_layer(t);
     const lac_kernel *kernel = lac_trial_kernel(t);
-    (void)b;
     snprintf(r->kernel, sizeof r->kernel, "%s", kernel->row.name);
     lac_isa_text(kernel->isa, r->isa, sizeof r->isa);
     snprintf(r->layouts, sizeof r->layouts, "%s %s to %s %s", lac_dtype_name(kernel->dtype),
@@ -371,8 +370,6 @@ static lac_status over_one_thread(const bench *b, result *r, lac_trial *t, lac_e
 {
     lac_side sides[] = {{.trial = &t, .copies = 1, .threads = b->o.threads},
                         {.trial = &t, .copies = 1, .threads = 1}};
-    if (b->o.threads < 2)
-        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "needs --threads 2 or more");
     LAC_TRY(lac_race(sides, 2, b->o.quick ? 0 : 1.0, err));
     rates(b, r, t, sides[0].seconds, 1);
     r->baseline_ms = 1e3 * sides[1].seconds;
@@ -434,8 +431,10 @@ static lac_status measure_case(const bench *b, result *r, lac_error *err)
     if (b->o.quick && strncmp(c->layer, "gemm:", 5) == 0)
         spec.layer = small;
     snprintf(r->format, sizeof r->format, "%s", c->formats);
+    if (c->measure == OVER_ONE_THREAD && b->o.threads < 2)
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "needs --threads 2 or more");
     LAC_TRY(make_best(b, &t, &spec, c, r->format, sizeof r->format, err));
-    describe(b, r, t);
+    describe(r, t);
     lac_status status = c->measure == OVER_DENSE_F32    ? over_dense(b, r, t, LAC_F32, err)
                         : c->measure == OVER_DENSE_I8   ? over_dense(b, r, t, LAC_U8, err)
                         : c->measure == SHARE_OF_READ   ? from_dram(b, r, t, &spec, err)
@@ -459,6 +458,7 @@ static void run_case(const bench *b, result *r)
         must(status, &err);
     if (status != LAC_OK) {
         snprintf(r->missing, sizeof r->missing, "%s", err.message);
+        r->kernel[0] = r->isa[0] = r->layouts[0] = 0;
         r->ratio = NAN;
     }
 }
