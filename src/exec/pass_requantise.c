@@ -1,5 +1,5 @@
-/* A product whose output is read by one QuantizeLinear only writes the bytes itself: what it has
- * in registers as floats is rounded there, instead of going through memory twice.
+/* A product of integers whose output is read by one QuantizeLinear only writes the bytes itself:
+ * what it has in registers as floats is rounded there, instead of going through memory twice.
  *
  * Same steps as QuantizeLinear takes, but for this: the dense library multiplies by the inverse of
  * the scale, so that a value on the edge between two steps may fall to the other side. */
@@ -26,7 +26,7 @@ lac_status lac_pass_requantise(lac_graph *graph, lac_error *err)
     for (int p = 0; p < graph->n_nodes; p++) {
         lac_node *product = &graph->nodes[p];
         if ((!lac_is_fused(product, "Gemm") && !lac_is_fused(product, "Conv")) ||
-            product->in[LAC_IN_Y_SCALE] >= 0)
+            product->in[LAC_IN_Y_SCALE] >= 0 || product->in[LAC_IN_X_SCALE] < 0)
             continue;
         lac_node *q = lac_only_reader(graph, product->out[0]);
         if (!lac_is_op(q, "QuantizeLinear") || q->in[0] != product->out[0] || !is_simple(graph, q))
