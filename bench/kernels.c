@@ -337,6 +337,7 @@ static lac_status over_dense(const bench *b, result *r, lac_trial *t, lac_dtype 
                            .weights = dtype == LAC_F32 ? LAC_F32 : LAC_I8,
                            .sparsity = DENSE,
                            .seed = 77,
+                           .output = lac_trial_layer(t)->output.dtype,
                            .plain = true};
     LAC_TRY(lac_trial_best(&dense, &spec, dtype == LAC_F32 ? FLOATS : BYTES, b->native, true, err));
     lac_side sides[] = {{.trial = &t, .copies = 1}, {.trial = &dense, .copies = 1}};

@@ -216,7 +216,9 @@ static lac_status settle(lac_trial *t, const lac_trial_spec *spec, const shapes 
                 continue;
             t->layer.input_layout = (lac_layout)in;
             t->layer.output_layout = (lac_layout)out;
-            lac_dtype made = out == LAC_LAYOUT_QUADS ? LAC_U8 : LAC_F32; /* quads are bytes */
+            lac_dtype made = spec->output != LAC_NONE  ? spec->output
+                             : out == LAC_LAYOUT_QUADS ? LAC_U8
+                                                       : LAC_F32;
             LAC_TRY(make_laid_out(&x->tensor, kernel->dtype, (lac_layout)in, s, false, err));
             LAC_TRY(make_laid_out(&t->layer.output, made, (lac_layout)out, s, true, err));
             if (kernel->can_run(&t->layer, why, sizeof why)) {

@@ -22,7 +22,8 @@ typedef struct lac_trial_spec {
     lac_sparsity sparsity;
     int bits; /* > 0: weights are quarters of integers of so many bits, for formats of a grid */
     uint64_t seed;
-    bool plain; /* activations and output in LAC_LAYOUT_ROWS, whatever the kernel prefers */
+    lac_dtype output; /* LAC_NONE: float32, or uint8 where the kernel writes quads of bytes */
+    bool plain;       /* activations and output in LAC_LAYOUT_ROWS, whatever the kernel prefers */
 } lac_trial_spec;
 
 typedef struct lac_trial lac_trial;
