@@ -409,7 +409,7 @@ static lac_status from_dram(const bench *b, result *r, lac_trial *first, const l
     for (; status == LAC_OK && made < copies; made += status == LAC_OK) {
         lac_trial_spec own = *spec;
         own.seed += (uint64_t)made;
-        status = lac_trial_make(&copy[made], &own, lac_trial_kernel(first), err);
+        status = lac_trial_like(&copy[made], first, &own, err);
     }
     if (status == LAC_OK)
         status = race_copies(b, r, copy, copies, err);

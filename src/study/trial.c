@@ -1,6 +1,8 @@
 /* See trial.h. */
 #include "study/trial.h"
 
+#include "study/trial_weights.h"
+
 #include "core/clock.h"
 #include "core/memory.h"
 #include "core/random.h"
@@ -19,82 +21,9 @@ struct lac_trial {
     void *state;
     bool prepared;
     lac_layer layer;
-    lac_packed packed;
-    lac_tensor weights; /* dense, empty once packed */
-    double density;
+    lac_trial_weights *weights;
     float weight_scale, activation_scale;
 };
-
-/* ---- weights */
-
-typedef struct matrix {
-    lac_tensor *w;
-    int64_t rows, cols;
-    int bits;
-    lac_random random;
-} matrix;
-
-static void put(matrix *m, int64_t row, int64_t col)
-{
-    uint64_t word = lac_random_next(&m->random);
-    if (m->bits == 1) {
-        ((float *)m->w->data)[row * m->cols + col] = word >> 63 ? 0.25f : -0.25f;
-    } else if (m->bits > 1) { /* the first of a row is the largest: it gives the step */
-        int half = 1 << (m->bits - 1), code = (int)((word >> 32) % (2 * (unsigned)half)) - half;
-        if (col == 0 || (m->bits == 8 && code == -half))
-            code = half - 1;
-        ((float *)m->w->data)[row * m->cols + col] = 0.25f * (float)code;
-    } else if (m->w->dtype == LAC_F32) {
-        float value = (float)(int32_t)(word >> 32) * 0x1p-31f;
-        ((float *)m->w->data)[row * m->cols + col] = value != 0 ? value : 0.5f;
-    } else {
-        int8_t value = (int8_t)(word >> 56);
-        ((int8_t *)m->w->data)[row * m->cols + col] = value ? value : 1;
-    }
-}
-
-static void put_block(matrix *m, const lac_sparsity *s, int64_t row, int64_t col)
-{
-    for (int64_t i = row; i < row + s->rows && i < m->rows; i++)
-        for (int64_t k = col; k < col + s->cols && k < m->cols; k++)
-            put(m, i, k);
-}
-
-static void fill(matrix *m, const lac_sparsity *asked)
-{
-    lac_sparsity s = *asked;
-    s.rows = s.rows > 0 ? s.rows : 1;
-    s.cols = s.cols > 0 ? s.cols : 1;
-    for (int64_t row = 0; row < m->rows; row += s.rows) {
-        int left = s.n, rest = s.m;
-        for (int64_t col = 0; col < m->cols; col += s.cols) {
-            double keep = s.density;
-            if (s.m) { /* `left` of the `rest` places of this group: a uniform choice */
-                if (rest == 0) {
-                    left = s.n;
-                    rest = s.m;
-                }
-                keep = (double)left / rest--;
-            }
-            if (lac_random_unit(&m->random) < keep) {
-                put_block(m, &s, row, col);
-                left--;
-            }
-        }
-    }
-}
-
-static double density_of(const lac_tensor *w)
-{
-    int64_t count = lac_tensor_count(w), left = 0;
-    if (w->dtype == LAC_F32)
-        for (int64_t i = 0; i < count; i++)
-            left += ((const float *)w->data)[i] != 0;
-    else
-        for (int64_t i = 0; i < count; i++)
-            left += ((const int8_t *)w->data)[i] != 0;
-    return count ? (double)left / (double)count : 1;
-}
 
 /* Shapes of weights, activations and output in the plain order of the kind. */
 typedef struct shapes {
@@ -135,43 +64,6 @@ static lac_status shapes_of(const lac_layer *layer, shapes *s, lac_error *err)
     return LAC_OK;
 }
 
-static lac_status make_weights(lac_trial *t, const lac_trial_spec *spec, const shapes *s,
-                               lac_error *err)
-{
-    LAC_TRY(lac_tensor_make(&t->weights, spec->weights, s->w_rank, s->w, err));
-    matrix m = {.w = &t->weights,
-                .rows = s->w[0],
-                .bits = spec->bits,
-                .random = lac_random_stream(spec->seed, 1)};
-    m.cols = lac_tensor_count(&t->weights) / m.rows;
-    if (s->conv && m.cols != s->w[1]) { /* the pattern runs along r, s, c: fill that matrix */
-        lac_tensor shaped, flat;
-        LAC_TRY(lac_tensor_make(&flat, spec->weights, 2, (int64_t[]){m.rows, m.cols}, err));
-        m.w = &flat;
-        fill(&m, &spec->sparsity);
-        lac_status status = lac_view_tensor(LAC_VIEW_CONV, &flat, 4, s->w, &shaped, err);
-        lac_tensor_release(&flat);
-        LAC_TRY(status);
-        lac_tensor_release(&t->weights);
-        t->weights = shaped;
-    } else {
-        fill(&m, &spec->sparsity);
-    }
-    t->density = density_of(&t->weights);
-    if (strcmp(spec->format, "dense") == 0) {
-        lac_tensor_share(&t->layer.operand[LAC_ROLE_WEIGHTS].tensor, &t->weights);
-        return LAC_OK;
-    }
-    const lac_format *format;
-    lac_params params;
-    LAC_TRY(lac_format_parse(spec->format, &format, &params, err));
-    LAC_TRY(lac_pack(&t->packed, format, &params, s->conv ? LAC_VIEW_CONV : LAC_VIEW_ROWS,
-                     &t->weights, err));
-    t->layer.operand[LAC_ROLE_WEIGHTS].packed = &t->packed;
-    lac_tensor_release(&t->weights);
-    return LAC_OK;
-}
-
 /* ---- activations */
 
 static lac_status make_laid_out(lac_tensor *tensor, lac_dtype dtype, lac_layout layout,
@@ -202,42 +94,44 @@ static void fill_activations(lac_tensor *x, lac_random *random)
     }
 }
 
-/* The first that the kernel accepts: as between layers of a network if it can, else plain. */
-static lac_status settle(lac_trial *t, const lac_trial_spec *spec, const shapes *s, lac_error *err)
+typedef struct layouts {
+    lac_layout in, out;
+} layouts;
+
+/* What the kernel may be given, in the order of preference: as between the layers of a network
+ * first, plain last. */
+static int layouts_of(const lac_kernel *kernel, const lac_trial_spec *spec, layouts list[9])
 {
-    const lac_kernel *kernel = t->kernel;
-    lac_operand *x = &t->layer.operand[LAC_ROLE_ACTIVATIONS];
-    lac_random random = lac_random_stream(spec->seed, 2);
-    char why[200] = "";
+    int n = 0;
+    bool floats = kernel->dtype == LAC_F32; /* quads are bytes */
     for (int in = LAC_LAYOUT_QUADS; in >= LAC_LAYOUT_ROWS; in--)
         for (int out = LAC_LAYOUT_QUADS; out >= LAC_LAYOUT_ROWS; out--) {
-            if ((in != LAC_LAYOUT_ROWS && (spec->plain || !(kernel->reads & LAC_BIT(in)))) ||
-                (out != LAC_LAYOUT_ROWS && (spec->plain || !(kernel->writes & LAC_BIT(out)))))
+            bool reads = in == LAC_LAYOUT_ROWS || (kernel->reads & LAC_BIT(in));
+            bool writes = out == LAC_LAYOUT_ROWS || (kernel->writes & LAC_BIT(out));
+            if ((spec->plain && (in || out)) || (floats && out == LAC_LAYOUT_QUADS))
                 continue;
-            t->layer.input_layout = (lac_layout)in;
-            t->layer.output_layout = (lac_layout)out;
-            lac_dtype made = spec->output != LAC_NONE  ? spec->output
-                             : out == LAC_LAYOUT_QUADS ? LAC_U8
-                                                       : LAC_F32;
-            LAC_TRY(make_laid_out(&x->tensor, kernel->dtype, (lac_layout)in, s, false, err));
-            LAC_TRY(make_laid_out(&t->layer.output, made, (lac_layout)out, s, true, err));
-            if (kernel->can_run(&t->layer, why, sizeof why)) {
-                fill_activations(&x->tensor, &random);
-                return LAC_OK;
-            }
+            if (reads && writes)
+                list[n++] = (layouts){(lac_layout)in, (lac_layout)out};
         }
-    return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s: %s", kernel->row.name, why);
+    return n;
 }
 
-static lac_status build(lac_trial *t, const lac_trial_spec *spec, bool prepare, lac_error *err)
+static lac_status build(lac_trial *t, const lac_trial_spec *spec, layouts as, bool prepare,
+                        lac_error *err)
 {
     shapes s;
+    char why[200] = "";
+    const lac_kernel *kernel = t->kernel;
+    lac_random random = lac_random_stream(spec->seed, 2);
+    lac_operand *w = &t->layer.operand[LAC_ROLE_WEIGHTS];
+    lac_operand *x = &t->layer.operand[LAC_ROLE_ACTIVATIONS];
     LAC_TRY(lac_layer_parse(&t->layer, spec->layer, err));
     LAC_TRY(shapes_of(&t->layer, &s, err));
     t->layer.channels_last = s.conv;
-    LAC_TRY(make_weights(t, spec, &s, err));
-    lac_operand *w = &t->layer.operand[LAC_ROLE_WEIGHTS];
-    lac_operand *x = &t->layer.operand[LAC_ROLE_ACTIVATIONS];
+    if (t->weights->is_packed)
+        w->packed = &t->weights->packed;
+    else
+        lac_tensor_share(&w->tensor, &t->weights->tensor);
     t->weight_scale = t->activation_scale = 0.01f;
     t->layer.output_scale = 1;
     t->layer.output_zero = 128;
@@ -245,26 +139,37 @@ static lac_status build(lac_trial *t, const lac_trial_spec *spec, bool prepare, 
         w->scale = &t->weight_scale;
         w->scale_count = 1;
     }
-    if (t->kernel->dtype != LAC_F32) {
+    if (kernel->dtype != LAC_F32) {
         x->scale = &t->activation_scale;
         x->scale_count = 1;
     }
-    LAC_TRY(settle(t, spec, &s, err));
+    t->layer.input_layout = as.in;
+    t->layer.output_layout = as.out;
+    lac_dtype made = spec->output != LAC_NONE     ? spec->output
+                     : as.out == LAC_LAYOUT_QUADS ? LAC_U8
+                                                  : LAC_F32;
+    LAC_TRY(make_laid_out(&x->tensor, kernel->dtype, as.in, &s, false, err));
+    LAC_TRY(make_laid_out(&t->layer.output, made, as.out, &s, true, err));
+    if (!kernel->can_run(&t->layer, why, sizeof why))
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s: %s", kernel->row.name, why);
+    fill_activations(&x->tensor, &random);
     if (!prepare)
         return LAC_OK;
-    LAC_TRY(t->kernel->prepare(&t->layer, &t->state, err));
+    LAC_TRY(kernel->prepare(&t->layer, &t->state, err));
     t->prepared = true;
     return LAC_OK;
 }
 
 static lac_status make(lac_trial **trial, const lac_trial_spec *spec, const lac_kernel *kernel,
-                       bool prepare, lac_error *err)
+                       lac_trial_weights *weights, layouts as, bool prepare, lac_error *err)
 {
     lac_trial *t = lac_alloc(1, sizeof *t, err);
     if (!t)
         return LAC_ERROR_MEMORY;
     t->kernel = kernel;
-    lac_status status = build(t, spec, prepare, err);
+    t->weights = weights;
+    weights->users++;
+    lac_status status = build(t, spec, as, prepare, err);
     if (status == LAC_OK)
         *trial = t;
     else
@@ -272,10 +177,27 @@ static lac_status make(lac_trial **trial, const lac_trial_spec *spec, const lac_
     return status;
 }
 
-lac_status lac_trial_make(lac_trial **trial, const lac_trial_spec *spec, const lac_kernel *kernel,
+static lac_status make_weights(lac_trial_weights **weights, const lac_trial_spec *spec,
+                               lac_error *err)
+{
+    lac_layer layer;
+    shapes s;
+    LAC_TRY(lac_layer_parse(&layer, spec->layer, err));
+    lac_status status = shapes_of(&layer, &s, err);
+    lac_layer_release(&layer);
+    LAC_TRY(status);
+    return lac_trial_weights_make(weights, spec, s.rank, s.w, err);
+}
+
+lac_status lac_trial_like(lac_trial **trial, const lac_trial *like, const lac_trial_spec *spec,
                           lac_error *err)
 {
-    return make(trial, spec, kernel, true, err);
+    lac_trial_weights *weights;
+    layouts as = {like->layer.input_layout, like->layer.output_layout};
+    LAC_TRY(make_weights(&weights, spec, err));
+    lac_status status = make(trial, spec, like->kernel, weights, as, true, err);
+    lac_trial_weights_drop(weights);
+    return status;
 }
 
 void lac_trial_free(lac_trial *trial)
@@ -284,9 +206,8 @@ void lac_trial_free(lac_trial *trial)
         return;
     if (trial->prepared)
         trial->kernel->release(trial->state);
-    lac_tensor_release(&trial->weights);
-    lac_packed_release(&trial->packed);
     lac_layer_release(&trial->layer);
+    lac_trial_weights_drop(trial->weights);
     lac_free(trial);
 }
 
@@ -320,7 +241,7 @@ int64_t lac_trial_bytes(const lac_trial *trial)
 
 double lac_trial_density(const lac_trial *trial)
 {
-    return trial->density;
+    return trial->weights->density;
 }
 
 /* ---- the fastest row */
@@ -340,74 +261,90 @@ static bool fits(const lac_kernel *kernel, const lac_trial_spec *spec, uint32_t 
            (kernel->isa & ~isa) == 0 && (!library || (kernel->isa & LAC_ISA_LIBRARY));
 }
 
+typedef struct looking {
+    const lac_trial_spec *spec;
+    lac_trial_weights *weights;
+    bool run;        /* else estimated */
+    lac_trial *best; /* run */
+    double seconds;  /* of the best; negative: none yet */
+} looking;
+
+/* All layouts of one row, but plain input only where nothing else is accepted. */
+static lac_status try_row(looking *l, const lac_kernel *kernel, lac_error *err)
+{
+    layouts list[9];
+    int n = layouts_of(kernel, l->spec, list);
+    bool accepted = false;
+    for (int i = 0; i < n && !(accepted && list[i].in == LAC_LAYOUT_ROWS && list[0].in); i++) {
+        lac_trial *t;
+        lac_status status = make(&t, l->spec, kernel, l->weights, list[i], l->run, err);
+        if (status == LAC_ERROR_UNSUPPORTED)
+            continue;
+        LAC_TRY(status);
+        accepted = true;
+        lac_side side = {.trial = &t, .copies = 1, .seconds = kernel->cost(&t->layer)};
+        if (l->run)
+            status = lac_race(&side, 1, 0.02, err);
+        bool better = status == LAC_OK && (l->seconds < 0 || side.seconds < l->seconds);
+        if (better)
+            l->seconds = side.seconds;
+        if (better && l->run) {
+            lac_trial_free(l->best);
+            l->best = t;
+        } else {
+            lac_trial_free(t);
+        }
+        LAC_TRY(status);
+    }
+    return accepted ? LAC_OK : LAC_ERROR_UNSUPPORTED;
+}
+
+static lac_status try_rows(looking *l, uint32_t activations, uint32_t isa, bool library,
+                           lac_error *err)
+{
+    int seen = 0;
+    /* Portable rows are for CPUs that have nothing else, and take long. */
+    for (int portable = 0; portable < 2 && l->seconds < 0; portable++)
+        for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
+            const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
+            if ((kernel->isa == 0) != portable || !fits(kernel, l->spec, activations, isa, library))
+                continue;
+            if (!l->weights)
+                LAC_TRY(make_weights(&l->weights, l->spec, err));
+            seen++;
+            lac_status status = try_row(l, kernel, err);
+            if (status != LAC_OK && status != LAC_ERROR_UNSUPPORTED)
+                return status;
+        }
+    if (l->seconds >= 0)
+        return LAC_OK;
+    if (!seen)
+        lac_fail(err, LAC_ERROR_UNSUPPORTED, "no kernel for %s, format %s", l->spec->layer,
+                 l->spec->format);
+    return LAC_ERROR_UNSUPPORTED;
+}
+
 lac_status lac_trial_best(lac_trial **trial, const lac_trial_spec *spec, uint32_t activations,
                           uint32_t isa, bool library, lac_error *err)
 {
-    lac_trial *best = NULL;
-    double best_seconds = 0;
-    int seen = 0;
-    lac_status status = LAC_OK;
-    for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
-        const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
-        lac_trial *t;
-        if (!fits(kernel, spec, activations, isa, library))
-            continue;
-        /* Portable rows are there for CPUs that have nothing else. */
-        if (best && !kernel->isa && lac_trial_kernel(best)->isa)
-            continue;
-        seen++;
-        status = lac_trial_make(&t, spec, kernel, err);
-        if (status == LAC_ERROR_UNSUPPORTED)
-            continue;
-        lac_side side = {.trial = &t, .copies = 1};
-        if (status == LAC_OK) {
-            status = lac_race(&side, 1, 0.02, err);
-            if (status != LAC_OK)
-                lac_trial_free(t);
-        }
-        if (status != LAC_OK)
-            break;
-        bool better = !best || side.seconds < best_seconds;
-        if (better)
-            best_seconds = side.seconds;
-        lac_trial_free(better ? best : t);
-        best = better ? t : best;
-    }
-    if (best && (status == LAC_OK || status == LAC_ERROR_UNSUPPORTED)) {
-        *trial = best;
-        return LAC_OK;
-    }
-    lac_trial_free(best);
-    if (!seen)
-        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "no kernel for %s, format %s", spec->layer,
-                        spec->format);
+    looking l = {.spec = spec, .run = true, .seconds = -1};
+    lac_status status = try_rows(&l, activations, isa, library, err);
+    lac_trial_weights_drop(l.weights);
+    if (status == LAC_OK)
+        *trial = l.best;
+    else
+        lac_trial_free(l.best);
     return status;
 }
 
 lac_status lac_trial_estimate(double *seconds, const lac_trial_spec *spec, uint32_t activations,
                               uint32_t isa, bool library, lac_error *err)
 {
-    lac_status status = LAC_OK;
-    *seconds = NAN;
-    for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
-        const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
-        lac_trial *t;
-        if (!fits(kernel, spec, activations, isa, library))
-            continue;
-        status = make(&t, spec, kernel, false, err);
-        if (status == LAC_ERROR_UNSUPPORTED)
-            continue;
-        LAC_TRY(status);
-        double cost = kernel->cost(&t->layer);
-        if (!(*seconds <= cost))
-            *seconds = cost;
-        lac_trial_free(t);
-    }
-    if (!isnan(*seconds))
-        return LAC_OK;
-    return status != LAC_OK ? status
-                            : lac_fail(err, LAC_ERROR_UNSUPPORTED, "no kernel for %s, format %s",
-                                       spec->layer, spec->format);
+    looking l = {.spec = spec, .seconds = -1};
+    lac_status status = try_rows(&l, activations, isa, library, err);
+    lac_trial_weights_drop(l.weights);
+    *seconds = l.seconds;
+    return status;
 }
 
 /* ---- timing */

@@ -28,18 +28,17 @@ typedef struct lac_trial_spec {
 
 typedef struct lac_trial lac_trial;
 
-/* Packs random weights (all values of int8; floats in [-1, 1)) and prepares `kernel`. The kernel
- * refuses: LAC_ERROR_UNSUPPORTED and its reason. The format cannot hold the matrix:
- * LAC_ERROR_INPUT. */
-lac_status lac_trial_make(lac_trial **trial, const lac_trial_spec *spec, const lac_kernel *kernel,
-                          lac_error *err);
-void lac_trial_free(lac_trial *trial);
-/* The fastest row, by a few runs, among those whose kind, format and weights fit the spec, whose
- * activations are among the types `activations` (LAC_BIT) and whose instruction sets are among
- * `isa`; `library`: of the dense library only. LAC_ERROR_UNSUPPORTED and the reasons when there is
- * none. */
+/* Packs random weights (all values of int8; floats in [-1, 1)) and prepares the fastest row for
+ * them, by a few runs, in the layouts that suit it best, among those whose kind, format and weights
+ * fit the spec, whose activations are among the types `activations` (LAC_BIT) and whose instruction
+ * sets are among `isa`; `library`: of the dense library only. LAC_ERROR_UNSUPPORTED and the reasons
+ * when there is none, LAC_ERROR_INPUT when the format cannot hold the matrix. */
 lac_status lac_trial_best(lac_trial **trial, const lac_trial_spec *spec, uint32_t activations,
                           uint32_t isa, bool library, lac_error *err);
+/* The same kernel and layouts on weights of another seed: `spec` but for that as it was. */
+lac_status lac_trial_like(lac_trial **trial, const lac_trial *like, const lac_trial_spec *spec,
+                          lac_error *err);
+void lac_trial_free(lac_trial *trial);
 lac_status lac_trial_run(lac_trial *trial, lac_error *err);
 
 const lac_kernel *lac_trial_kernel(const lac_trial *trial);
