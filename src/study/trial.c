@@ -324,11 +324,39 @@ static lac_status try_rows(looking *l, uint32_t activations, uint32_t isa, bool 
     return LAC_ERROR_UNSUPPORTED;
 }
 
+/* Where the buffers of a trial come to lie in the caches can cost half of the speed: the best of a
+ * few places, which are held until all were tried. */
+static lac_status try_places(looking *l, lac_error *err)
+{
+    enum { PLACES = 3 };
+    lac_trial *held[PLACES] = {l->best};
+    lac_side side[PLACES];
+    int n = 1, best = 0;
+    layouts as = {l->best->layer.input_layout, l->best->layer.output_layout};
+    lac_status status = LAC_OK;
+    for (; status == LAC_OK && n < PLACES; n += status == LAC_OK)
+        status = make(&held[n], l->spec, l->best->kernel, l->weights, as, true, err);
+    for (int i = 0; i < n; i++)
+        side[i] = (lac_side){.trial = &held[i], .copies = 1};
+    if (status == LAC_OK)
+        status = lac_race(side, n, 0.06, err);
+    for (int i = 1; status == LAC_OK && i < n; i++)
+        if (side[i].seconds < side[best].seconds)
+            best = i;
+    l->best = held[best];
+    for (int i = 0; i < n; i++)
+        if (i != best)
+            lac_trial_free(held[i]);
+    return status;
+}
+
 lac_status lac_trial_best(lac_trial **trial, const lac_trial_spec *spec, uint32_t activations,
                           uint32_t isa, bool library, lac_error *err)
 {
     looking l = {.spec = spec, .run = true, .seconds = -1};
     lac_status status = try_rows(&l, activations, isa, library, err);
+    if (status == LAC_OK)
+        status = try_places(&l, err);
     lac_trial_weights_drop(l.weights);
     if (status == LAC_OK)
         *trial = l.best;
