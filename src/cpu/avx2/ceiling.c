@@ -5,7 +5,7 @@
 #include <immintrin.h>
 #include <lacuna/kernel.h>
 
-#define NAME(x) x##_avx2
+#define NAME(x)             x##_avx2
 #define INTEGER             __m256i
 #define INTEGER_REGISTER    "x"
 #define INTEGER_ADD(a, b)   _mm256_add_epi64(a, b)

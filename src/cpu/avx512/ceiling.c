@@ -4,7 +4,7 @@
 #include <immintrin.h>
 #include <lacuna/kernel.h>
 
-#define NAME(x) x##_avx512
+#define NAME(x)             x##_avx512
 #define INTEGER             __m512i
 #define INTEGER_REGISTER    "v"
 #define INTEGER_ADD(a, b)   _mm512_add_epi64(a, b)

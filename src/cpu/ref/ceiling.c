@@ -13,7 +13,7 @@
 typedef float floats __attribute__((vector_size(16)));
 typedef uint32_t integers __attribute__((vector_size(16)));
 
-#define NAME(x) x##_ref
+#define NAME(x)             x##_ref
 #define INTEGER             integers
 #define INTEGER_ADD(a, b)   ((a) + (b))
 #define FLOAT               floats
