@@ -1,13 +1,16 @@
 /* What do zeros and low bits bring on this machine, kernel by kernel, against the best dense?
  *
- *     bench_kernels [--case GLOB] [--threads N] [--cpu N] [--json] [--quick]
+ *     bench_kernels [--case GLOB] [--threads N] [--cpu N] [--fresh] [--json]
+ *                   [--quick]
  *
  * One table of cases: a layer, a format, a pattern of zeros, a baseline, a target. The fastest
  * kernel row that runs the case and its baseline take turns in one process, pinned; `ratio` is of
  * medians. `limit` is what the ratio can reach: operations on non-zeros at the machine's peak, over
  * the rate that the baseline reached in the same run. A case whose format or kernel does not exist
- * is reported as missing. --quick: tiny layers and no repeats, to test the program. */
+ * is reported as missing. --fresh measures the machine's ceilings anew. --quick: tiny layers and no
+ * repeats, to test the program. */
 #include "core/memory.h"
+#include "core/parallel.h"
 #include "report/json.h"
 #include "study/machine.h"
 #include "study/trial.h"
@@ -225,7 +228,7 @@ enum { N_CASES = sizeof cases / sizeof *cases };
 typedef struct options {
     const char *glob;
     int threads, cpu;
-    bool json, quick;
+    bool fresh, json, quick;
 } options;
 
 typedef struct bench {
@@ -546,8 +549,8 @@ static void print_row(const result *r)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: bench_kernels [--case GLOB] [--threads N] [--cpu N] [--json] [--quick]\n");
+    fprintf(stderr, "usage: bench_kernels [--case GLOB] [--threads N] [--cpu N] [--fresh] [--json] "
+                    "[--quick]\n");
     return 2;
 }
 
@@ -558,6 +561,8 @@ static bool read_options(options *o, int argc, char **argv)
         bool more = i + 1 < argc;
         if (strcmp(argv[i], "--json") == 0)
             o->json = true;
+        else if (strcmp(argv[i], "--fresh") == 0)
+            o->fresh = true;
         else if (strcmp(argv[i], "--quick") == 0)
             o->quick = true;
         else if (strcmp(argv[i], "--case") == 0 && more)
@@ -605,7 +610,7 @@ static void prepare(bench *b)
     if (asked[0])
         setenv("LACUNA_ISA", asked, 1);
     lac_threads_set(b->o.threads);
-    lac_machine_options machine = {.threads = b->o.threads};
+    lac_machine_options machine = {.threads = b->o.threads, .fresh = b->o.fresh};
     if (b->o.quick) {
         machine.folder = "";
         machine.read_bytes = 1 << 20;
@@ -621,6 +626,7 @@ int main(int argc, char **argv)
     static result results[N_CASES];
     if (!read_options(&b.o, argc, argv))
         return usage();
+    lac_threads_calm(argv);
     pin(&b.o);
     prepare(&b);
     if (!b.o.json)
