@@ -1,0 +1,44 @@
+"""Virtual environments of the peers, below one cache folder; nothing of them is needed elsewhere."""
+import hashlib, os, pathlib, subprocess, sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def cache_folder(given=None):
+    default = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")),
+                           "lacuna", "peers")
+    folder = pathlib.Path(given or default).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def add_arguments(parser):
+    parser.add_argument("--cache", help="folder for virtual environments and files that are made "
+                        "(default ~/.cache/lacuna/peers)")
+    parser.add_argument("--core", type=int, default=None, help="core to measure on (default: the last)")
+    parser.add_argument("--lock", help="file to lock while measuring, where several share the machine")
+
+
+def last_core():
+    return max(os.sched_getaffinity(0)) if (os.cpu_count() or 1) == len(os.sched_getaffinity(0)) \
+        else os.cpu_count() - 1
+
+
+def python_of(cache, requirements):
+    """The interpreter of the environment with what the file lists; made when it is not there."""
+    text = (HERE / requirements).read_bytes()
+    folder = cache / f"{pathlib.Path(requirements).stem}-{hashlib.sha256(text).hexdigest()[:8]}"
+    python = folder / "bin" / "python"
+    if not (folder / "done").exists():
+        print(f"installing {requirements} into {folder}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "-r", HERE / requirements], check=True)
+        (folder / "done").touch()
+    return str(python)
+
+
+def enter(cache, requirements="requirements.txt"):
+    """Continues this program inside the environment."""
+    python = python_of(cache, requirements)
+    if pathlib.Path(sys.prefix) != pathlib.Path(python).parent.parent:
+        os.execv(python, [python, *sys.argv])
