@@ -1,5 +1,5 @@
 """Virtual environments of the peers, below one cache folder; nothing of them is needed elsewhere."""
-import hashlib, os, pathlib, subprocess, sys
+import fcntl, hashlib, os, pathlib, subprocess, sys, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -17,6 +17,29 @@ def add_arguments(parser):
                         "(default ~/.cache/lacuna/peers)")
     parser.add_argument("--core", type=int, default=None, help="core to measure on (default: the last)")
     parser.add_argument("--lock", help="file to lock while measuring, where several share the machine")
+    parser.add_argument("--priority", type=int, default=0,
+                        help="nice value of what is measured, e.g. -20 on a busy machine (root)")
+
+
+class Lock:
+    """Held while measuring, but never long: others measure too."""
+
+    def __init__(self, path, seconds=20):
+        self.file, self.seconds, self.since = open(path, "a") if path else None, seconds, None
+
+    def hold(self):
+        if self.since is not None and time.monotonic() - self.since > self.seconds:
+            self.release()
+            time.sleep(0.05)
+        if self.since is None:
+            if self.file:
+                fcntl.flock(self.file, fcntl.LOCK_EX)
+            self.since = time.monotonic()
+
+    def release(self):
+        if self.file and self.since is not None:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+        self.since = None
 
 
 def last_core():

@@ -120,6 +120,9 @@ def for_deepsparse(source, target, symbols):
 
     for node in model.graph.node:
         if node.op_type != "LayerNormalization":
+            later = [x for x in node.attribute if x.name == "allowzero"]  # of opset 14
+            for attribute in later:
+                node.attribute.remove(attribute)
             nodes.append(node)
             continue
         x, scale = node.input[:2]

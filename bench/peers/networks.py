@@ -7,23 +7,12 @@
 
 Makes its own environments (README.md). Files given by name are timed only: they have no data to score.
 """
-import argparse, contextlib, fcntl, fnmatch, json, os, pathlib, platform, select, shutil, signal, subprocess
-import sys, tempfile, time, hashlib
+import argparse, fnmatch, hashlib, json, os, pathlib, platform, select, signal, subprocess, sys, tempfile
 
 sys.path.append(sys.path.pop(0))  # onnxruntime.py here has the name of the module
 import environment
 
 CALIBRATION, CHUNK = 64, 32
-
-
-@contextlib.contextmanager
-def locked(path):
-    if not path:
-        yield
-        return
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class Failed(Exception):
@@ -100,6 +89,7 @@ class Bench:
         key = hashlib.sha256(b"".join((environment.HERE / f).read_bytes()
                                       for f in ("files.py", "tasks.py", "requirements.txt")))
         self.folder = cache / "files" / key.hexdigest()[:8]
+        self.lock = environment.Lock(a.lock)
         self.core = environment.last_core() if a.core is None else a.core
 
     # ---- files
@@ -174,11 +164,11 @@ class Bench:
                       for v in model.graph.input if v.name not in weights]
         net.fixed = not any("N" in v["symbols"] for v in net.inputs)
         net.stored_operators = {n.op_type for n in model.graph.node}
-        limit = self.a.items + CALIBRATION
+        limit = max(self.a.items, CALIBRATION) + CALIBRATION
         net.data_arrays, net.labels = net.samples(limit) if net.meta else (None, None)
         if net.data_arrays is None:
             random = np.random.default_rng(1)
-            symbols = self.symbols(net, 4)
+            symbols = self.symbols(net, 8)
             net.data_arrays = {v["name"]: (random.standard_normal(v["dims"]) if "float" in v["type"]
                                            else np.ones(v["dims"])).astype(v["type"]) for v in
                                ({**s, "name": n} for n, s in self.shapes(net, symbols).items())}
@@ -253,7 +243,7 @@ class Bench:
     def score(self, net, rows):
         """Fills kind, score, equal of every row that can run."""
         import tasks
-        if net.speed_only:
+        if not self.a.items:
             for row in rows:
                 row.equal = True
             return
@@ -272,13 +262,27 @@ class Bench:
             row.kind, row.score = tasks.compare(out, reference, labels)
             if row is rows[0] and row.kind == "accuracy":
                 base = row.score
-            row.equal = tasks.equal(row.kind, row.score, base, n)
+            row.equal = net.speed_only or tasks.equal(row.kind, row.score, base, n)
 
     # ---- times
 
     def compress(self, net, scheme):
         target = net.folder / ("lacuna." + "".join(c if c.isalnum() else "_" for c in scheme) + ".onnx")
-        self.call([self.a.lacuna, "compress", net.file, "-s", scheme, "-o", target, "--json"])
+        command = [self.a.lacuna, "compress", net.file, "-s", scheme, "-o", target, "--json"]
+        if net.task or len(net.inputs) > 1 or net.inputs[0]["type"] != "float32":
+            self.call(command)
+            return target
+        import numpy as np  # a task it can calibrate on: the samples, with classes nobody asks for
+        meta = net.folder / "samples" / "models" / net.name / "meta.json"
+        meta.parent.mkdir(parents=True, exist_ok=True)
+        name = net.inputs[0]["name"]
+        np.save(net.folder / "samples" / "x.npy", net.data_arrays[name][:net.n_calibration])
+        np.save(net.folder / "samples" / "y.npy", np.zeros(net.n_calibration, np.uint8))
+        meta.write_text(json.dumps({
+            "name": net.name, "files": {"model": net.file.name}, "inputs": [{"name": name, "file": "x.npy"}],
+            "outputs": [], "tasks": [{"task": "features_top1", "x": "x.npy", "y": "y.npy", "input": name,
+                                      "value": 0, "n": net.n_calibration}]}))
+        self.call([*command, "--meta", meta])
         return target
 
     def lacuna_rows(self, net):
@@ -318,17 +322,19 @@ class Bench:
             for row in rows:
                 try:
                     if row.runtime == "lacuna" and row.file:
-                        with locked(self.a.lock):
-                            out = self.call(["taskset", "-c", self.core, self.a.latency, row.timed, "1",
-                                             self.a.seconds])
+                        self.lock.hold()
+                        out = self.call(["nice", "-n", self.a.priority, "taskset", "-c", self.core,
+                                         self.a.latency, row.timed, "1", self.a.seconds])
                         row.times.append(float(out.split()[-2]))
                     elif row in workers:
-                        with locked(self.a.lock):
-                            row.times.append(workers[row].ask("time", self.a.seconds, self.core)["ms"])
+                        self.lock.hold()
+                        row.times.append(workers[row].ask("time", self.a.seconds, self.core,
+                                                          self.a.priority)["ms"])
                 except Failed as error:
                     row.note = str(error)
                     row.file = None
                     workers.pop(row, None)
+        self.lock.release()
         for worker in workers.values():
             worker.close()
         for row in rows:
@@ -406,10 +412,10 @@ def arguments():
     parser.add_argument("--batch", default="1,32")
     parser.add_argument("--schemes", default="int8", help="schemes of lacuna compress, by commas")
     parser.add_argument("--only", default="*", help="networks of the data folder (glob); '' for none")
-    parser.add_argument("--peers", default="*", help="rows of the peers (glob), e.g. 'openvino*'")
+    parser.add_argument("--peers", default="*", help="rows of the peers (globs), e.g. 'openvino*,*fp32'")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.2, help="of one runtime's turn in a round")
-    parser.add_argument("--items", type=int, default=512, help="samples scored at most")
+    parser.add_argument("--items", type=int, default=512, help="samples scored at most; 0: none are, every row counts")
     parser.add_argument("--prepare", action="store_true", help="only make the files")
     parser.add_argument("--json", help="file for the results")
     parser.add_argument("files", nargs="*")
@@ -438,7 +444,7 @@ def main():
         bench.describe(net)
         net.first_output = onnx.load(net.file, load_external_data=False).graph.output[0].name
         rows = [r for r in peers_of(net.stored_operators, net.stored_operators)
-                if fnmatch.fnmatch(r.who, a.peers) or r.who == "ort fp32"]
+                if any(fnmatch.fnmatch(r.who, p) for p in a.peers.split(",")) or r.who == "ort fp32"]
         for row in rows:
             try:
                 bench.form(net, row.form)

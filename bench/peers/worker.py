@@ -1,8 +1,8 @@
 """One network in one runtime, in a process of its own: worker.py RUNTIME FILE SHAPES OPTIONS
 
 Commands on standard input, a line of JSON for each on standard output:
-    time SECONDS CORE     median and least time of a run on that core, after as long a warm-up
-    run IN.npz OUT.npy    the first output
+    time SECONDS CORE NICE  median and least time of a run on that core, after as long a warm-up
+    run IN.npz OUT.npy      the first output
 Floats of timed inputs are uniform in [-1, 1), integers 1."""
 import json, os, sys, time
 
@@ -86,9 +86,11 @@ def main():
             np.save(words[2], run({k: np.ascontiguousarray(given[k]) for k in given.files}))
             print(json.dumps({}), file=answers, flush=True)
             continue
-        seconds, core = float(words[1]), int(words[2])
+        seconds, core, nice = float(words[1]), int(words[2]), int(words[3])
         for task in os.listdir("/proc/self/task"):
             os.sched_setaffinity(int(task), {core})
+            if nice:
+                os.setpriority(os.PRIO_PROCESS, int(task), nice)
         if once is None:
             once = start(feed)
             once()
