@@ -120,9 +120,17 @@ def for_deepsparse(source, target, symbols):
 
     for node in model.graph.node:
         if node.op_type != "LayerNormalization":
-            later = [x for x in node.attribute if x.name == "allowzero"]  # of opset 14
-            for attribute in later:
+            later = {x.name: x.i for x in node.attribute if x.name in ("allowzero", "start", "end")
+                     and node.op_type in ("Reshape", "Shape")}  # of opset 14, 15
+            for attribute in [x for x in node.attribute if x.name in later]:
                 node.attribute.remove(attribute)
+            if node.op_type == "Shape" and later:
+                y = node.output[0]
+                node.output[0] = y + ".all"
+                ends = [constant(y + ".start", np.array([later.get("start", 0)])),
+                        constant(y + ".end", np.array([later.get("end", 2 ** 31 - 1)]))]
+                nodes += [node, helper.make_node("Slice", [y + ".all", *ends], [y])]
+                continue
             nodes.append(node)
             continue
         x, scale = node.input[:2]

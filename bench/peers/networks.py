@@ -22,12 +22,12 @@ class Failed(Exception):
 class Worker:
     """A runtime with a network loaded, in a process that may abort."""
 
-    def __init__(self, python, runtime, file, shapes, options):
+    def __init__(self, python, runtime, file, shapes, options, core=None):
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [python, str(environment.HERE / "worker.py"), runtime, str(file), json.dumps(shapes),
              json.dumps(options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-            text=True)
+            text=True, preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}))
         self.answer()
 
     def answer(self, timeout=600):
@@ -314,8 +314,10 @@ class Bench:
                 source = self.form(net, row.form)
                 if row.runtime != "openvino":
                     source = self.static(net, source, symbols, f"b{batch}", row.runtime == "deepsparse")
+                # Loaded on the core, too: OpenVINO and DeepSparse go back to the cores they saw then.
+                self.lock.hold()
                 workers[row] = Worker(self.python[row.runtime], row.runtime, source,
-                                      self.shapes(net, symbols), row.options)
+                                      self.shapes(net, symbols), row.options, self.core)
             except Failed as error:
                 row.note = str(error)
         for _ in range(self.a.rounds):
