@@ -17,8 +17,16 @@ def add_arguments(parser):
                         "(default ~/.cache/lacuna/peers)")
     parser.add_argument("--core", type=int, default=None, help="core to measure on (default: the last)")
     parser.add_argument("--lock", help="file to lock while measuring, where several share the machine")
-    parser.add_argument("--priority", type=int, default=0,
-                        help="nice value of what is measured, e.g. -20 on a busy machine (root)")
+    parser.add_argument("--realtime", action="store_true",
+                        help="measure with real-time priority: for a machine busy with other things (root)")
+
+
+def settle(core, realtime):
+    """This process and its threads belong to the core, and before others where that is asked for."""
+    for thread in map(int, os.listdir("/proc/self/task")):
+        os.sched_setaffinity(thread, {core})
+        if realtime:
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(1))
 
 
 class Lock:

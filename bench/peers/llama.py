@@ -166,10 +166,8 @@ def main():
     cache = environment.cache_folder(a.cache)
     environment.enter(cache)
     folder = build(cache)
-    os.sched_setaffinity(0, {environment.last_core() if a.core is None else a.core})
+    environment.settle(environment.last_core() if a.core is None else a.core, a.realtime)
     ggml, rows = Ggml(folder), []
-    if a.priority:
-        os.setpriority(os.PRIO_PROCESS, 0, a.priority)
     lock = environment.Lock(a.lock)
     lock.hold()
     read = bandwidth(folder)

@@ -22,12 +22,12 @@ class Failed(Exception):
 class Worker:
     """A runtime with a network loaded, in a process that may abort."""
 
-    def __init__(self, python, runtime, file, shapes, options, core=None):
+    def __init__(self, python, runtime, file, shapes, options, core=None, realtime=False):
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
             [python, str(environment.HERE / "worker.py"), runtime, str(file), json.dumps(shapes),
              json.dumps(options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
-            text=True, preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}))
+            text=True, preexec_fn=None if core is None else lambda: environment.settle(core, realtime))
         self.answer()
 
     def answer(self, timeout=600):
@@ -268,6 +268,8 @@ class Bench:
 
     def compress(self, net, scheme):
         target = net.folder / ("lacuna." + "".join(c if c.isalnum() else "_" for c in scheme) + ".onnx")
+        if target.exists() and target.stat().st_mtime > os.stat(self.a.lacuna).st_mtime:
+            return target
         command = [self.a.lacuna, "compress", net.file, "-s", scheme, "-o", target, "--json"]
         if net.task or len(net.inputs) > 1 or net.inputs[0]["type"] != "float32":
             self.call(command)
@@ -308,7 +310,7 @@ class Bench:
                 if row.runtime == "lacuna":
                     if not row.file:
                         continue
-                    row.timed = net.folder / f"{pathlib.Path(row.file).stem}.lacuna.b{batch}.onnx"
+                    row.timed = net.folder / f"{pathlib.Path(row.file).stem}.timed.b{batch}.onnx"
                     files.static(row.file, row.timed, symbols)
                     continue
                 source = self.form(net, row.form)
@@ -317,7 +319,8 @@ class Bench:
                 # Loaded on the core, too: OpenVINO and DeepSparse go back to the cores they saw then.
                 self.lock.hold()
                 workers[row] = Worker(self.python[row.runtime], row.runtime, source,
-                                      self.shapes(net, symbols), row.options, self.core)
+                                      self.shapes(net, symbols), row.options, self.core,
+                                      self.a.realtime)
             except Failed as error:
                 row.note = str(error)
         for _ in range(self.a.rounds):
@@ -325,13 +328,13 @@ class Bench:
                 try:
                     if row.runtime == "lacuna" and row.file:
                         self.lock.hold()
-                        out = self.call(["nice", "-n", self.a.priority, "taskset", "-c", self.core,
-                                         self.a.latency, row.timed, "1", self.a.seconds])
+                        out = self.call([self.a.latency, row.timed, "1", self.a.seconds],
+                                        preexec_fn=lambda: environment.settle(self.core, self.a.realtime))
                         row.times.append(float(out.split()[-2]))
                     elif row in workers:
                         self.lock.hold()
                         row.times.append(workers[row].ask("time", self.a.seconds, self.core,
-                                                          self.a.priority)["ms"])
+                                                          int(self.a.realtime))["ms"])
                 except Failed as error:
                     row.note = str(error)
                     row.file = None

@@ -1,8 +1,8 @@
 """One network in one runtime, in a process of its own: worker.py RUNTIME FILE SHAPES OPTIONS
 
 Commands on standard input, a line of JSON for each on standard output:
-    time SECONDS CORE NICE  median and least time of a run on that core, after as long a warm-up
-    run IN.npz OUT.npy      the first output
+    time SECONDS CORE REALTIME  median and least time of a run on that core, after as long a warm-up
+    run IN.npz OUT.npy          the first output
 Floats of timed inputs are uniform in [-1, 1), integers 1."""
 import json, os, sys, time
 
@@ -10,6 +10,7 @@ sys.path.append(sys.path.pop(0))  # onnxruntime.py here has the name of the modu
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)  # what libraries print is no answer
 
+import environment
 import numpy as np
 
 TYPES = {"float": "float32", "double": "float64", "f32": "float32", "i64": "int64"}
@@ -86,14 +87,11 @@ def main():
             np.save(words[2], run({k: np.ascontiguousarray(given[k]) for k in given.files}))
             print(json.dumps({}), file=answers, flush=True)
             continue
-        seconds, core, nice = float(words[1]), int(words[2]), int(words[3])
+        seconds, core, realtime = float(words[1]), int(words[2]), int(words[3])
         if once is None:
             once = start(feed)
             once()
-        for task in map(int, os.listdir("/proc/self/task")):
-            os.sched_setaffinity(task, {core})
-            if nice:
-                os.setpriority(os.PRIO_PROCESS, task, nice)
+        environment.settle(core, realtime)
         times, clock = [], time.perf_counter
         begin = clock()
         while clock() - begin < seconds / 4:
