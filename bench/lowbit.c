@@ -213,7 +213,7 @@ static void gemm(const char *format, lac_dtype dtype, int64_t m, int64_t n, int6
     begin(&ours, format, NULL, dtype, m, n, k);
     begin(&dense, NULL, NULL, dtype, m, n, k);
     double macs = (double)m * (double)n * (double)k;
-    double b = seconds(&dense, 1, 21, &least), a = seconds(&ours, 1, 21, &least);
+    double b = seconds(&dense, 1, 51, &least), a = seconds(&ours, 1, 51, &least);
     printf("%-24s %-26s %-7s %4lld x %4lld x %4lld  %7.3f ms %6.1f GMAC/s  dense %6.1f  %5.1f %%  "
            "cost %7.3f ms\n",
            format, ours.kernel->row.name, lac_dtype_name(dtype), (long long)m, (long long)n,

@@ -55,7 +55,7 @@ static void outputs(void *context, int64_t begin, int64_t end)
                                 n % LAC_INTQ_OUTPUTS;
                 float step = lac_f16_to_f32(q->scale[place]);
                 for (int64_t r = 0; r < rows; r++) {
-                    int64_t at = (row + r) * w->padded + g * q->group;
+                    int64_t at = (row + r) * w->stride + g * q->group;
                     float part = w->floats ? group_floats(weight, count, (const float *)w->x + at)
                                            : group_integers(weight, count,
                                                             (const int8_t *)w->x + at, w->zero);
@@ -71,7 +71,7 @@ static lac_status intq_run(const lac_layer *layer, void *state, lac_error *err)
 {
     intq_state *w = state;
     (void)err;
-    lac_intq_begin(w, layer, true);
+    lac_intq_begin(w, layer, true, 0);
     lac_parallel_for(w->shape.n, 1 + 16384 / (w->padded * w->shape.m), outputs, w);
     return LAC_OK;
 }
