@@ -85,7 +85,8 @@ static void fill_fields(lac_packed *packed)
         for (int64_t at = 0; at < lac_tensor_count(field); at++) {
             uint64_t draw = lac_random_next(&generator);
             if (field->dtype == LAC_F16)
-                ((uint16_t *)field->data)[at] = lac_f32_to_f16(0.01f + (float)(draw >> 60) * 0.001f);
+                ((uint16_t *)field->data)[at] =
+                    lac_f32_to_f16(0.01f + (float)(draw >> 60) * 0.001f);
             else if (field->dtype == LAC_F32)
                 ((float *)field->data)[at] = (float)(draw >> 40) * 0x1p-24f;
             else
@@ -119,8 +120,8 @@ static void begin(bed *b, const char *format_text, const char *kernel, lac_dtype
         fill_fields(&b->packed);
         w->packed = &b->packed;
     } else {
-        must(lac_tensor_make(&w->tensor, dtype == LAC_F32 ? LAC_F32 : LAC_I8, 2,
-                             (int64_t[]){n, k}, &err),
+        must(lac_tensor_make(&w->tensor, dtype == LAC_F32 ? LAC_F32 : LAC_I8, 2, (int64_t[]){n, k},
+                             &err),
              &err);
         for (int64_t i = 0; i < n * k; i++)
             lac_tensor_set(&w->tensor, i, (double)uniform() * (dtype == LAC_F32 ? 1 : 127));
@@ -262,6 +263,12 @@ int main(int argc, char **argv)
             gemm(text, LAC_I8, 128, 768, 768);
             gemm(text, LAC_F32, 128, 768, 768);
             gemm(text, LAC_U8, 8, 4096, 4096);
+        }
+    if (part[2])
+        for (int planes = 1; planes <= 4; planes++) {
+            snprintf(text, sizeof text, "bcq:planes=%d,group=128,offset=none", planes);
+            width(text, LAC_I8);
+            width(text, LAC_F32);
         }
     if (part[2])
         for (int bits = 2; bits <= 4; bits++) {
