@@ -255,9 +255,7 @@ static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *
             int64_t k = g * s.q.group, end = k + s.q.group;
             for (; k < end && k < packed->cols; k++) {
                 int code = code_of(&c, ((const float *)matrix->data)[r * packed->cols + k]);
-                for (int i = 0; i < c.planes; i++)
-                    ((uint32_t *)packed->field[PLANES].data)[(k / 32 * c.planes + i) * rows + r] |=
-                        (uint32_t)(code >> i & 1) << k % 32;
+                lac_bcq_put(packed->field[PLANES].data, c.planes, rows, r, k, (unsigned)code);
             }
         }
     return LAC_OK;

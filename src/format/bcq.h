@@ -16,6 +16,14 @@ typedef struct lac_bcq {
 
 lac_status lac_bcq_of(const lac_packed *packed, lac_bcq *q, lac_error *err);
 
+/* Sets the bits of one code in planes that hold zeros. */
+static inline void lac_bcq_put(uint32_t *plane, int planes, int64_t rows, int64_t row, int64_t k,
+                               unsigned code)
+{
+    for (int i = 0; i < planes; i++)
+        plane[(k / 32 * planes + i) * rows + row] |= (uint32_t)(code >> i & 1) << k % 32;
+}
+
 static inline float lac_bcq_scale(const lac_bcq *q, int64_t at)
 {
     return q->scale32 ? q->scale32[at] : lac_f16_to_f32(q->scale[at]);
