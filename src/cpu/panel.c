@@ -29,6 +29,7 @@ typedef struct panel_state {
     int flip;
     lac_layout output_layout;
     lac_epilogue epilogue;
+    bool in_place; /* sums are made in the output: panels of floats, finished where they are */
 } panel_state;
 
 /* ---- which layers -----------------------------------------------------------------------------
@@ -282,9 +283,12 @@ static void multiply(void *context, int64_t begin, int64_t end)
         int count = (int)(left < LAC_PANEL_COLUMNS ? left : LAC_PANEL_COLUMNS);
         lac_panel_source source = {w->x + tile * w->tile_stride, w->offset,
                                    w->window ? 0 : w->pitch};
-        family->tile(w->packed, first, last, &source, (count + 15) / 16, sums);
+        void *to = sums;
+        if (w->in_place)
+            to = (float *)w->epilogue.output + (tile * w->shape.n + first) * LAC_PANEL_COLUMNS;
+        family->tile(w->packed, first, last, &source, (count + 15) / 16, to);
         if (w->output_layout != LAC_LAYOUT_ROWS) {
-            family->moves->finish_panels(&w->epilogue, family->integer, sums, first,
+            family->moves->finish_panels(&w->epilogue, family->integer, to, first,
                                          (int)(last - first), tile, w->output_layout);
             continue;
         }
@@ -336,6 +340,8 @@ lac_status lac_panel_run(const lac_layer *layer, void *state, lac_error *err)
     w->x = rows ? w->copy : w->source;
     w->output_layout = layer->output_layout;
     lac_epilogue_begin(&w->epilogue, layer, &w->numbers, &w->shape, is_signed ? 128 : 0);
+    w->in_place = !family->integer && w->output_layout == LAC_LAYOUT_PANELS &&
+                  w->epilogue.dtype == LAC_F32 && !w->epilogue.residual;
     if (w->shape.m == 1 && !w->window && family->dot && rows &&
         layer->output_layout == LAC_LAYOUT_ROWS) {
         copy_token(w);

@@ -16,8 +16,8 @@
 #include "cpu/geometry.h"
 #include "cpu/packed_gemm.h"
 
-/* Most outputs of one call of a tile: 32 KB of sums on the stack. */
-enum { LAC_PANEL_OUTPUTS = 128 };
+/* Most outputs of one call of a tile: 64 KB of sums on the stack. */
+enum { LAC_PANEL_OUTPUTS = 256 };
 
 /* Where the reduction index (of QUADS: the group of four) g of a tile stands: at byte offset[g] of
  * its first column; g * stride when stride is not 0. Columns are 4 bytes apart (floats, QUADS) or
@@ -43,7 +43,8 @@ typedef struct lac_panel_moves {
      * those columns whose row[column] is not negative. */
     void (*finish_rows)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                         int outputs, int columns, const int64_t *row);
-    /* The same into panels or quads; `panel` counts panels of the output. */
+    /* The same into panels or quads; `panel` counts panels of the output. Sums of floats may stand
+     * in the output already, where there is no residual. */
     void (*finish_panels)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                           int outputs, int64_t panel, lac_layout layout);
 } lac_panel_moves;
