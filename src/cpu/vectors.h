@@ -36,6 +36,15 @@ LAC_VECTOR lac_quad lac_quad_load(const float *p)
     return _mm512_broadcast_f32x4(_mm_loadu_ps(p));
 }
 #define LAC_QUAD_PICK(quad, i) _mm512_permute_ps(quad, (i)*0x55)
+typedef __mmask16 lac_lanes; /* the first n lanes, n from 1 on */
+LAC_VECTOR lac_lanes lac_lanes_first(int n)
+{
+    return (__mmask16)(n >= 16 ? 0xffff : (1 << n) - 1);
+}
+LAC_VECTOR lac_vector lac_vector_load_lanes(const float *p, lac_lanes lanes)
+{
+    return _mm512_maskz_loadu_ps(lanes, p);
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 enum { LAC_LANES = 8 };
@@ -65,6 +74,15 @@ LAC_VECTOR lac_quad lac_quad_load(const float *p)
     return _mm256_broadcast_ps((const __m128 *)p);
 }
 #define LAC_QUAD_PICK(quad, i) _mm256_permute_ps(quad, (i)*0x55)
+typedef __m256i lac_lanes;
+LAC_VECTOR lac_lanes lac_lanes_first(int n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+LAC_VECTOR lac_vector lac_vector_load_lanes(const float *p, lac_lanes lanes)
+{
+    return _mm256_maskload_ps(p, lanes);
+}
 #else
 enum { LAC_LANES = 4 };
 typedef float lac_vector __attribute__((vector_size(16)));
@@ -96,6 +114,17 @@ LAC_VECTOR lac_quad lac_quad_load(const float *p)
     return p;
 }
 #define LAC_QUAD_PICK(quad, i) lac_vector_all((quad) + (i))
+typedef int lac_lanes;
+LAC_VECTOR lac_lanes lac_lanes_first(int n)
+{
+    return n < LAC_LANES ? n : LAC_LANES;
+}
+LAC_VECTOR lac_vector lac_vector_load_lanes(const float *p, lac_lanes lanes)
+{
+    lac_vector x = {0};
+    memcpy(&x, p, (size_t)lanes * sizeof *p);
+    return x;
+}
 #endif
 
 /* Vectors that 16 columns take. */
