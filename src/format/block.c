@@ -208,8 +208,8 @@ static lac_status strips_graph(lac_graph *graph, const shape *s, int64_t blocks,
     LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){blocks + 1}, &list[0], err));
     LAC_TRY(lac_body_cast(graph, start, LAC_I64, &list[1], err));
     LAC_TRY(lac_body_slice(graph, list[1], 0, 1, s->strips, &list[1], err));
-    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){s->strips - 1}, &list[2], err));
-    LAC_TRY(lac_body_op(graph, "ConstantOfShape", 1, &list[2], &list[2], &ones, err));
+    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){s->strips - 1}, v, err));
+    LAC_TRY(lac_body_op(graph, "ConstantOfShape", 1, v, &list[2], &ones, err));
     LAC_TRY(lac_tensor_make(&one, LAC_I64, 1, (int64_t[]){1}, err));
     *(int64_t *)one.data = 1;
     lac_status status = lac_node_set_tensor(graph, ones, "value", &one, err);
@@ -241,7 +241,8 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
         LAC_TRY(lac_node_set_int(graph, node, "axis", 1, err));
         LAC_TRY(lac_body_reshape(graph, field[VALUES], 3, (int64_t[]){blocks, s.r, s.c}, &list[2],
                                  err));
-        LAC_TRY(lac_body_op(graph, "ScatterND", 3, list, &list[0], NULL, err));
+        LAC_TRY(lac_body_op(graph, "ScatterND", 3, list, &v, NULL, err));
+        list[0] = v;
     }
     LAC_TRY(lac_body_op(graph, "Transpose", 1, &list[0], &v, &node, err));
     LAC_TRY(lac_node_set_ints(graph, node, "perm", 4, (int64_t[]){0, 2, 1, 3}, err));

@@ -1,6 +1,7 @@
 /* Format block: every size of blocks over matrices that it does not divide, by every view; what
  * validate refuses; the limits of the counters. */
 #include "core/random.h"
+#include "exec/fold.h"
 #include "format/packed.h"
 
 #include <setjmp.h>
@@ -122,6 +123,50 @@ static void test_refusals(void **state)
     lac_packed_release(&packed);
 }
 
+/* The function body of saved models, run: the same matrix. */
+static void test_body(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"block:r=1,c=4", "block:r=4,c=4", "block:r=3,c=5",
+                                        "block:r=16,c=1", "block:r=64,c=32"};
+    static const lac_dtype dtypes[] = {LAC_F32, LAC_F16, LAC_I8};
+    lac_random random = lac_random_stream(4, 2);
+    for (int i = 0; i < 5 * 3 * 3; i++) {
+        lac_tensor tensor, back;
+        lac_packed packed;
+        lac_error err = {0};
+        lac_graph *graph;
+        int field[3], matrix;
+        assert_int_equal(lac_tensor_make(&tensor, dtypes[i / 5 % 3], 2, (int64_t[]){19, 37}, &err),
+                         LAC_OK);
+        for (int64_t j = 0; j < lac_tensor_count(&tensor); j++)
+            if (lac_random_next(&random) >> 32 < UINT64_C(0x7fffffff) * (uint64_t)(i / 15))
+                lac_tensor_set(&tensor, j, (double)(1 + j % 100));
+        pack_text(&packed, texts[i % 5], &tensor);
+        assert_int_equal(lac_graph_make(&graph, "g", 17, &err), LAC_OK);
+        for (int f = 0; f < 3; f++) {
+            lac_tensor shared;
+            assert_int_equal(lac_tensor_copy(&shared, &packed.field[f], &err), LAC_OK);
+            assert_int_equal(lac_graph_constant(graph, NULL, &shared, &field[f], &err), LAC_OK);
+            lac_tensor_release(&shared);
+        }
+        if (packed.format->unpack_graph(&packed, graph, field, &matrix, &err) != LAC_OK)
+            fail_msg("%s: %s", texts[i % 5], err.message);
+        assert_int_equal(lac_graph_output(graph, matrix, &err), LAC_OK);
+        if (lac_graph_settle(graph, &err) != LAC_OK)
+            fail_msg("%s", err.message);
+        if (lac_fold_value(graph, matrix, &back, &err) != LAC_OK)
+            fail_msg("%s: %s", texts[i % 5], err.message);
+        assert_int_equal(back.dims[0], 19);
+        assert_int_equal(back.dims[1], 37);
+        assert_memory_equal(back.data, tensor.data, lac_tensor_bytes(&tensor));
+        lac_tensor_release(&back);
+        lac_tensor_release(&tensor);
+        lac_packed_release(&packed);
+        lac_graph_free(graph);
+    }
+}
+
 static void test_limits(void **state)
 {
     (void)state;
@@ -151,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_body),
         cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
