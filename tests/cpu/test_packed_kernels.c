@@ -98,6 +98,10 @@ static void fill_weights(lac_tensor *w, const char *format, const test_case *c)
                     value = c->weight_dtype != LAC_I8 ? uniform() * 2 - 1
                             : c->extremes ? (double)(int[]){127, -127, -128}[(n + below(2)) % 3]
                                           : (double)(below(256) - 128);
+                } else if (strcmp(format, "csr") == 0) {
+                    if (below(c->pattern_m) >= c->pattern_n || n % 11 == 3) /* and empty rows */
+                        continue;
+                    value = uniform() * 2 - 1;
                 } else {
                     value = scale * (float)(k == 0 ? 127 : below(255) - 127);
                 }
@@ -395,8 +399,9 @@ static void test_epilogues(void **unused)
 /* Float activations with integers packed: the scale turns them into weights. */
 static void visit_weight_only(const lac_kernel *kernel)
 {
-    if (kernel->dtype != LAC_F32 || strcmp(kernel->format, "int8") == 0)
-        return;
+    if (kernel->dtype != LAC_F32 || strcmp(kernel->format, "int8") == 0 ||
+        strcmp(kernel->format, "csr") == 0 || strcmp(kernel->format, "block") == 0)
+        return; /* these hold other types, or their kernels take floats only */
     for (int s = 0; s < N_SHAPES; s += 2) {
         test_case c = plain_case(kernel, s, s % N_PATTERNS);
         c.weight_dtype = LAC_I8;
