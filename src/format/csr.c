@@ -20,7 +20,7 @@ static lac_csr shape_of(int64_t rows, int64_t cols, int64_t nonzeros)
     /* One in eight, without a product that overflows. */
     m.block = nonzeros <= (rows * cols - 1) / 8 ? LAC_CSR_WIDE : LAC_CSR_BLOCK;
     m.blocks = (cols + m.block - 1) / m.block;
-    m.strips = (rows + LAC_CSR_STRIP - 1) / LAC_CSR_STRIP;
+    m.strips = m.blocks ? (rows + LAC_CSR_STRIP - 1) / LAC_CSR_STRIP : 0;
     return m;
 }
 
@@ -253,7 +253,7 @@ static lac_status entries_graph(const lac_csr *m, lac_graph *graph, int count, i
 static lac_status places_graph(const lac_csr *m, lac_graph *graph, const int *field, int *places,
                                lac_error *err)
 {
-    int entry, strip, rows, block, row, pair[2];
+    int entry, strip, rows, block, row, v, pair[2];
     LAC_TRY(entries_graph(m, graph, field[COUNT], &entry, err));
     LAC_TRY(with_number(graph, "Div", entry, LAC_CSR_STRIP * m->blocks, &strip, err));
     /* Its rows: of the last strip those that are left. */
@@ -262,18 +262,21 @@ static lac_status places_graph(const lac_csr *m, lac_graph *graph, const int *fi
     LAC_TRY(with_number(graph, "Min", rows, LAC_CSR_STRIP, &rows, err));
     LAC_TRY(with_number(graph, "Mul", strip, LAC_CSR_STRIP * m->blocks, &pair[1], err));
     pair[0] = entry;
-    LAC_TRY(lac_body_op(graph, "Sub", 2, pair, &pair[0], NULL, err));
+    LAC_TRY(lac_body_op(graph, "Sub", 2, pair, &v, NULL, err));
+    pair[0] = v;
     pair[1] = rows;
     LAC_TRY(lac_body_op(graph, "Div", 2, pair, &block, NULL, err));
 
     LAC_TRY(lac_body_cast(graph, field[ROW], LAC_I64, &pair[0], err));
     pair[1] = entry;
-    LAC_TRY(lac_body_op(graph, "Gather", 2, pair, &pair[0], NULL, err));
+    LAC_TRY(lac_body_op(graph, "Gather", 2, pair, &v, NULL, err));
+    pair[0] = v;
     LAC_TRY(with_number(graph, "Mul", strip, LAC_CSR_STRIP, &pair[1], err));
     LAC_TRY(lac_body_op(graph, "Add", 2, pair, &row, NULL, err));
     LAC_TRY(with_number(graph, "Mul", row, m->cols, &pair[0], err));
     LAC_TRY(with_number(graph, "Mul", block, m->block, &pair[1], err));
-    LAC_TRY(lac_body_op(graph, "Add", 2, pair, &pair[0], NULL, err));
+    LAC_TRY(lac_body_op(graph, "Add", 2, pair, &v, NULL, err));
+    pair[0] = v;
     LAC_TRY(lac_body_cast(graph, field[COL], LAC_I64, &pair[1], err));
     LAC_TRY(lac_body_slice(graph, pair[1], 0, 0, m->nonzeros, &pair[1], err));
     return lac_body_op(graph, "Add", 2, pair, places, NULL, err);
@@ -283,14 +286,15 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
                                int *matrix, lac_error *err)
 {
     lac_csr m = lac_csr_of(packed);
-    int list[3];
+    int list[3], v;
     LAC_TRY(lac_body_zeros(graph, packed->dtype, 1, (int64_t[]){m.rows * m.cols}, &list[0], err));
+    v = list[0];
     if (m.nonzeros > 0) {
         LAC_TRY(places_graph(&m, graph, field, &list[1], err));
         LAC_TRY(lac_body_slice(graph, field[VALUES], 0, 0, m.nonzeros, &list[2], err));
-        LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &list[0], NULL, err));
+        LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &v, NULL, err));
     }
-    return lac_body_reshape(graph, list[0], 2, (int64_t[]){m.rows, m.cols}, matrix, err);
+    return lac_body_reshape(graph, v, 2, (int64_t[]){m.rows, m.cols}, matrix, err);
 }
 
 const lac_format lac_format_csr = {
