@@ -299,21 +299,18 @@ static void multiply(void *context, int64_t begin, int64_t end)
     }
 }
 
-/* One token: items are ranges of outputs. The sums of an output stand at the head of its row, as
- * if there were one column. */
+/* One token: items are ranges of outputs. */
 static void multiply_token(void *context, int64_t begin, int64_t end)
 {
     const panel_state *w = context;
     const lac_panel_family *family = w->family;
-    _Alignas(64) int32_t sums[LAC_PANEL_OUTPUTS], spread[LAC_PANEL_OUTPUTS][LAC_PANEL_COLUMNS];
+    _Alignas(64) int32_t sums[LAC_PANEL_OUTPUTS];
     for (int64_t item = begin; item < end; item++) {
         int64_t first = item * family->outputs;
         int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
         family->dot(w->packed, first, last, w->x, sums);
-        for (int64_t i = 0; i < last - first; i++)
-            spread[i][0] = sums[i];
-        family->moves->finish_rows(&w->epilogue, family->integer, spread, first,
-                                   (int)(last - first), 1, (int64_t[]){0});
+        family->moves->finish_token(&w->epilogue, family->integer, sums, first,
+                                    (int)(last - first));
     }
 }
 

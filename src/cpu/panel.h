@@ -47,6 +47,9 @@ typedef struct lac_panel_moves {
      * in the output already, where there is no residual. */
     void (*finish_panels)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                           int outputs, int64_t panel, lac_layout layout);
+    /* The same of one token: sums[outputs], which are overwritten, into row 0. */
+    void (*finish_token)(const lac_epilogue *e, bool integer, void *sums, int64_t first,
+                         int outputs);
 } lac_panel_moves;
 extern const lac_panel_moves lac_panel_moves_ref;
 #if defined(__x86_64__)
