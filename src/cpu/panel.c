@@ -17,6 +17,7 @@ typedef struct panel_state {
     int64_t tile_stride;
     int64_t plane_w, plane_area; /* of one image, columns */
     int32_t *offset;             /* of planes */
+    int64_t groups;              /* of the reduction */
     int64_t *row;                /* of planes: column -> output row, -1: border */
     char *copy;                  /* the activations in panels or planes */
     size_t copy_bytes;
@@ -29,6 +30,7 @@ typedef struct panel_state {
     int flip;
     lac_layout output_layout;
     lac_epilogue epilogue;
+    bool gather;   /* the columns of a tile are brought in line */
     bool in_place; /* sums are made in the output: panels of floats, finished where they are */
 } panel_state;
 
@@ -160,7 +162,8 @@ static lac_status fill_planes(panel_state *w, lac_error *err)
     int64_t columns = (g->batch - 1) * w->plane_area + (g->p - 1) * w->plane_w + g->q;
     w->tiles = (columns + LAC_PANEL_COLUMNS - 1) / LAC_PANEL_COLUMNS;
     w->tile_stride = LAC_PANEL_COLUMNS * w->unit;
-    w->offset = lac_alloc((size_t)(g->r * g->s * channels), sizeof *w->offset, err);
+    w->groups = g->r * g->s * channels;
+    w->offset = lac_alloc((size_t)w->groups, sizeof *w->offset, err);
     w->row = lac_alloc((size_t)(w->tiles * LAC_PANEL_COLUMNS), sizeof *w->row, err);
     if (!w->offset || !w->row)
         return LAC_ERROR_MEMORY;
@@ -267,6 +270,19 @@ static void copy_planes(void *context, int64_t begin, int64_t end)
     }
 }
 
+/* Whether bringing the columns of a tile in line pays: they fit a second-level cache, lie across
+ * lines, and there are weights enough, four of each reduction group or more. */
+static bool gather_pays(const panel_state *w)
+{
+    bool crooked = false;
+    if (!w->window || w->groups * LAC_PANEL_COLUMNS * w->unit > 512 * 1024 ||
+        lac_packed_bytes(w->packed) < 16 * w->groups)
+        return false;
+    for (int64_t g = 0; g < w->groups; g++)
+        crooked = crooked || w->offset[g] % 64 != 0;
+    return crooked;
+}
+
 /* Items are tiles times ranges of outputs; those of one tile follow one another, so that its
  * activations stay in the cache. */
 static void multiply(void *context, int64_t begin, int64_t end)
@@ -275,7 +291,10 @@ static void multiply(void *context, int64_t begin, int64_t end)
     const lac_panel_family *family = w->family;
     int64_t ranges = (w->shape.n + family->outputs - 1) / family->outputs;
     int64_t columns = w->window ? w->tiles * LAC_PANEL_COLUMNS : w->shape.m;
+    int64_t width = LAC_PANEL_COLUMNS * w->unit, in_line = -1;
     _Alignas(64) int32_t sums[LAC_PANEL_OUTPUTS][LAC_PANEL_COLUMNS];
+    /* Without the memory it takes a little longer. */
+    char *line = w->gather ? lac_alloc_raw((size_t)w->groups, (size_t)width, NULL) : NULL;
     for (int64_t item = begin; item < end; item++) {
         int64_t tile = item / ranges, first = item % ranges * family->outputs;
         int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
@@ -283,6 +302,12 @@ static void multiply(void *context, int64_t begin, int64_t end)
         int count = (int)(left < LAC_PANEL_COLUMNS ? left : LAC_PANEL_COLUMNS);
         lac_panel_source source = {w->x + tile * w->tile_stride, w->offset,
                                    w->window ? 0 : w->pitch};
+        if (line) {
+            if (tile != in_line)
+                family->moves->gather(source.x, w->offset, w->groups, (int)width, line);
+            in_line = tile;
+            source = (lac_panel_source){line, NULL, width};
+        }
         void *to = sums;
         if (w->in_place)
             to = (float *)w->epilogue.output + (tile * w->shape.n + first) * LAC_PANEL_COLUMNS;
@@ -297,6 +322,7 @@ static void multiply(void *context, int64_t begin, int64_t end)
         family->moves->finish_rows(&w->epilogue, family->integer, sums, first, (int)(last - first),
                                    count, row);
     }
+    lac_free(line);
 }
 
 /* One token: items are ranges of outputs. */
@@ -337,6 +363,7 @@ lac_status lac_panel_run(const lac_layer *layer, void *state, lac_error *err)
     w->x = rows ? w->copy : w->source;
     w->output_layout = layer->output_layout;
     lac_epilogue_begin(&w->epilogue, layer, &w->numbers, &w->shape, is_signed ? 128 : 0);
+    w->gather = gather_pays(w);
     w->in_place = !family->integer && w->output_layout == LAC_LAYOUT_PANELS &&
                   w->epilogue.dtype == LAC_F32 && !w->epilogue.residual;
     if (w->shape.m == 1 && !w->window && family->dot && rows &&

@@ -9,7 +9,9 @@
  * Convolutions become the same product without im2col in memory: the input is copied once into
  * planes with its border of zeros, one plane per channel and phase of the stride. Output position
  * (y, x) is column y * width + x of the padded width, so each tap (r, s) of the window is the same
- * plane at another offset. Columns that fall on the border are computed and thrown away. */
+ * plane at another offset. Columns that fall on the border are computed and thrown away. Most
+ * offsets are no multiple of a cache line, and a load across two lines counts twice: where weights
+ * are many enough the columns of a tile are first brought in line, in a second-level cache. */
 #ifndef LACUNA_CPU_PANEL_H
 #define LACUNA_CPU_PANEL_H
 
@@ -39,6 +41,9 @@ typedef struct lac_panel_moves {
                   int64_t pitch, int flip);
     void (*quads)(const void *from, int64_t stride, int64_t tokens, int64_t k, char *to,
                   int64_t pitch, int flip);
+    /* The columns of a tile, `bytes` (a multiple of 64) of each reduction group, one group behind
+     * the other. */
+    void (*gather)(const char *x, const int32_t *offset, int64_t groups, int bytes, char *to);
     /* Finishes sums [outputs][64] (float or int32) of outputs first.. and writes the rows of
      * those columns whose row[column] is not negative. */
     void (*finish_rows)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
