@@ -85,8 +85,10 @@ bool lac_panel_can_run(const lac_panel_family *family, const lac_layer *layer, c
 
 /* Measured on one core of an AMD EPYC (family 25, model 17) by bench_kernels: bringing an
  * activation into panels, finishing an output, starting. */
-#define SECONDS_PER_ACTIVATION 0.1e-9
-#define SECONDS_PER_OUTPUT     0.25e-9
+#define SECONDS_PER_ACTIVATION 0.16e-9
+#define SECONDS_PER_OUTPUT     0.3e-9
+#define SECONDS_PER_PANEL      0.03e-9 /* of an output that stays in panels */
+#define SECONDS_PER_GATHER     4.4e-9  /* 256 bytes */
 #define SECONDS_PER_CALL       1e-6
 
 double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
@@ -103,11 +105,14 @@ double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
         int64_t w = (g.w + g.pad_left + g.pad_right + g.stride_w - 1) / g.stride_w;
         columns = (double)(g.batch * g.p * w);
         inputs = (double)(g.batch * g.h * g.w * g.c);
+        seconds += SECONDS_PER_GATHER / LAC_PANEL_COLUMNS * columns *
+                   (double)(family->integer ? shape.k / 4 : shape.k);
     }
     seconds += family->seconds(packed, (int64_t)columns);
     if (layer->input_layout == LAC_LAYOUT_ROWS)
         seconds += SECONDS_PER_ACTIVATION * inputs;
-    return seconds + SECONDS_PER_OUTPUT * m * (double)shape.n;
+    bool rows = layer->output_layout == LAC_LAYOUT_ROWS;
+    return seconds + (rows ? SECONDS_PER_OUTPUT : SECONDS_PER_PANEL) * m * (double)shape.n;
 }
 
 /* ---- preparation ------------------------------------------------------------------------------
