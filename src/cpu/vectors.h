@@ -1,5 +1,6 @@
 /* Vectors of floats of the instruction set that the file is compiled for, for bodies that are
- * written once: LAC_LANES floats each; four floats ("quad") that are loaded once and picked from. */
+ * written once: LAC_LANES floats each; four floats ("quad") that are loaded once and picked from.
+ */
 #ifndef LACUNA_CPU_VECTORS_H
 #define LACUNA_CPU_VECTORS_H
 

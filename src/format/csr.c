@@ -26,8 +26,7 @@ static lac_csr shape_of(int64_t rows, int64_t cols, int64_t nonzeros)
 
 lac_csr lac_csr_of(const lac_packed *packed)
 {
-    lac_csr m =
-        shape_of(packed->rows, packed->cols, packed->field[VALUES].dims[0] - LAC_CSR_PAD);
+    lac_csr m = shape_of(packed->rows, packed->cols, packed->field[VALUES].dims[0] - LAC_CSR_PAD);
     m.start = packed->field[START].data;
     m.row = packed->field[ROW].data;
     m.count = packed->field[COUNT].data;
@@ -57,8 +56,8 @@ static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int6
     (void)err;
     lac_csr m = shape_of(packed->rows, packed->cols,
                          count_nonzeros(matrix->data, lac_tensor_count(matrix)));
-    *result = 4 * (m.strips * m.blocks + 1) + 2 * m.rows * m.blocks +
-              5 * (m.nonzeros + LAC_CSR_PAD);
+    *result =
+        4 * (m.strips * m.blocks + 1) + 2 * m.rows * m.blocks + 5 * (m.nonzeros + LAC_CSR_PAD);
     return LAC_OK;
 }
 
@@ -173,9 +172,9 @@ static lac_status validate_cell(const lac_csr *m, int64_t strip, int64_t block, 
         }
     }
     if (at != end)
-        return lac_fail(err, LAC_ERROR_INPUT, "cell %lld has %lld elements, its counts add up to %lld",
-                        (long long)cell, (long long)(end - m->start[cell]),
-                        (long long)(at - m->start[cell]));
+        return lac_fail(err, LAC_ERROR_INPUT,
+                        "cell %lld has %lld elements, its counts add up to %lld", (long long)cell,
+                        (long long)(end - m->start[cell]), (long long)(at - m->start[cell]));
     return LAC_OK;
 }
 
@@ -199,9 +198,9 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
                         m.start[0], m.start[cells], (long long)m.nonzeros);
     for (int64_t cell = 0; cell < cells; cell++) {
         if (m.start[cell + 1] < m.start[cell] || m.start[cell + 1] > m.nonzeros)
-            return lac_fail(err, LAC_ERROR_INPUT, "start[%lld] = %u, want at least %u and at most %lld",
-                            (long long)cell + 1, m.start[cell + 1], m.start[cell],
-                            (long long)m.nonzeros);
+            return lac_fail(
+                err, LAC_ERROR_INPUT, "start[%lld] = %u, want at least %u and at most %lld",
+                (long long)cell + 1, m.start[cell + 1], m.start[cell], (long long)m.nonzeros);
         LAC_TRY(validate_cell(&m, cell / m.blocks, cell % m.blocks, err));
     }
     for (int i = 0; i < LAC_CSR_PAD; i++) {

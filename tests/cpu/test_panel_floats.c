@@ -67,10 +67,24 @@ static void each_kernel(const char *kind, void (*visit)(const lac_kernel *kernel
 typedef struct built {
     lac_layer layer;
     lac_packed packed;
-    lac_tensor weights; /* as the kind has them */
+    lac_tensor weights;          /* as the kind has them */
+    void *field[LAC_MAX_FIELDS]; /* exact in size, so that sanitizers see what lies outside */
     int64_t m, n, k;
     float scale[1024];
 } built;
+
+static void tighten(built *b)
+{
+    for (int i = 0; b->packed.format->fields[i].name; i++) {
+        lac_tensor *field = &b->packed.field[i];
+        size_t bytes = lac_tensor_bytes(field);
+        b->field[i] = malloc(bytes);
+        memcpy(b->field[i], field->data, bytes);
+        lac_tensor view = lac_tensor_view(field->dtype, 1, field->dims, b->field[i]);
+        lac_tensor_release(field);
+        *field = view;
+    }
+}
 
 /* Weights of `density`, packed; activations; scale, bias, residual with `finish`. */
 static void build(built *b, const lac_kernel *kernel, const char *layer, const char *format,
@@ -101,9 +115,10 @@ static void build(built *b, const lac_kernel *kernel, const char *layer, const c
     for (int64_t i = 0; i < b->n * b->k; i++)
         ((float *)b->weights.data)[i] = uniform() < density ? (float)(uniform() * 2 - 1) : 0;
     check(lac_format_parse(format, &row, &params, &err), &err);
-    check(lac_pack(&b->packed, row, &params, conv ? LAC_VIEW_CONV : LAC_VIEW_ROWS, &b->weights,
-                   &err),
-          &err);
+    check(
+        lac_pack(&b->packed, row, &params, conv ? LAC_VIEW_CONV : LAC_VIEW_ROWS, &b->weights, &err),
+        &err);
+    tighten(b);
     w->packed = &b->packed;
     if (conv)
         make(x, LAC_F32, 4,
@@ -127,6 +142,8 @@ static void build(built *b, const lac_kernel *kernel, const char *layer, const c
 static void unbuild(built *b)
 {
     lac_packed_release(&b->packed);
+    for (int i = 0; i < LAC_MAX_FIELDS; i++)
+        free(b->field[i]);
     lac_tensor_release(&b->weights);
     lac_layer_release(&b->layer);
 }
@@ -219,7 +236,7 @@ static void compare_gemm(const lac_kernel *kernel, const built *b, const lac_ten
                 double low = is_signed ? -128 : 0;
                 want = nearbyint(want / (double)layer->output_scale) + layer->output_zero;
                 want = fmin(fmax(want, low), low + 255);
-                got = !is_signed                                    ? byte
+                got = !is_signed                                ? byte
                       : layer->output_layout == LAC_LAYOUT_ROWS ? (double)(int8_t)byte
                                                                 : (double)byte - 128;
                 slack = 1;
@@ -275,9 +292,10 @@ static void gemm_case(const lac_kernel *kernel, const int64_t *size, const char 
 
 static void visit_gemm(const lac_kernel *kernel)
 {
-    static const int64_t sizes[][3] = {{1, 1, 1},     {1, 257, 200},  {1, 300, 385}, {3, 255, 127},
-                                       {16, 256, 128}, {17, 257, 129}, {33, 40, 384}, {48, 64, 192},
-                                       {63, 128, 193}, {64, 129, 256}, {65, 512, 90}, {130, 33, 391}};
+    static const int64_t sizes[][3] = {{1, 1, 1},      {1, 257, 200},  {1, 300, 385},
+                                       {3, 255, 127},  {16, 256, 128}, {17, 257, 129},
+                                       {33, 40, 384},  {48, 64, 192},  {63, 128, 193},
+                                       {64, 129, 256}, {65, 512, 90},  {130, 33, 391}};
     static const double densities[] = {0, 0.02, 0.1, 0.3, 0.9, 1};
     static const char *const blocks[] = {"block:r=16,c=1", "block:r=4,c=1",  "block:r=8,c=1",
                                          "block:r=32,c=1", "block:r=13,c=1", "block:r=1,c=1"};
@@ -312,10 +330,10 @@ static void compare_conv(const lac_kernel *kernel, const built *b, const char *t
         int64_t out = i % n, column = i / n % q, row = i / n / q % p, image = i / n / q / p;
         double want = 0, magnitude = 1;
         for (int64_t tap = 0; tap < r * s; tap++) {
-            int64_t iy = row * dim(b, "stride_h") - dim(b, "pad_top") +
-                         tap / s * dim(b, "dilation_h");
-            int64_t ix = column * dim(b, "stride_w") - dim(b, "pad_left") +
-                         tap % s * dim(b, "dilation_w");
+            int64_t iy =
+                row * dim(b, "stride_h") - dim(b, "pad_top") + tap / s * dim(b, "dilation_h");
+            int64_t ix =
+                column * dim(b, "stride_w") - dim(b, "pad_left") + tap % s * dim(b, "dilation_w");
             if (iy < 0 || iy >= h || ix < 0 || ix >= w)
                 continue;
             for (int64_t ch = 0; ch < c; ch++) {
@@ -355,7 +373,10 @@ static void visit_conv(const lac_kernel *kernel)
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         for (int d = 0; d < 3; d++) {
             built b;
-            build(&b, kernel, layers[i], csr ? "csr" : d == 1 ? "block:r=4,c=1" : "block:r=16,c=1",
+            build(&b, kernel, layers[i],
+                  csr      ? "csr"
+                  : d == 1 ? "block:r=4,c=1"
+                           : "block:r=16,c=1",
                   (double[]){0.05, 0.4, 1}[d], d == 2);
             int64_t window_h = (dim(&b, "r") - 1) * dim(&b, "dilation_h") + 1;
             int64_t window_w = (dim(&b, "s") - 1) * dim(&b, "dilation_w") + 1;
