@@ -48,8 +48,8 @@ typedef struct lac_panel_moves {
      * those columns whose row[column] is not negative. */
     void (*finish_rows)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                         int outputs, int columns, const int64_t *row);
-    /* The same into panels or quads; `panel` counts panels of the output. Sums of floats may stand
-     * in the output already, where there is no residual. */
+    /* The same into panels or quads; `panel` counts panels of the output. The residual, floats,
+     * stands in panels. Where there is none, sums of floats may stand in the output already. */
     void (*finish_panels)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                           int outputs, int64_t panel, lac_layout layout);
     /* The same of one token: sums[outputs], which are overwritten, into row 0. */

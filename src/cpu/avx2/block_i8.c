@@ -60,10 +60,17 @@ INLINE __m256i words_of(__m128i low, __m128i high)
     return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
 
+/* The words of activations that four blocks from col on meet. Loads are the limit: the columns come
+ * in one. */
 INLINE __m128i four(const uint8_t *x, const uint16_t *col)
 {
-    return _mm_set_epi32(word_at(x, col[3]), word_at(x, col[2]), word_at(x, col[1]),
-                         word_at(x, col[0]));
+    uint64_t c;
+    memcpy(&c, col, sizeof c);
+    __m128i a = _mm_cvtsi32_si128(word_at(x, (uint16_t)c));
+    __m128i b = _mm_cvtsi32_si128(word_at(x, (uint16_t)(c >> 32)));
+    a = _mm_insert_epi32(a, word_at(x, (uint16_t)(c >> 16)), 1);
+    b = _mm_insert_epi32(b, word_at(x, (int64_t)(c >> 48)), 1);
+    return _mm_unpacklo_epi64(a, b);
 }
 
 INLINE __m128i halves(__m256i sum)

@@ -74,31 +74,37 @@ static inline __attribute__((always_inline)) int32_t word_at(const uint8_t *x, i
     return word;
 }
 
-/* The words of activations that four blocks from col on meet. */
+/* The words of activations that four blocks from col on meet. Loads are the limit: the columns come
+ * in one. */
 static inline __attribute__((always_inline)) __m128i four(const uint8_t *x, const uint16_t *col)
 {
-    __m128i a = _mm_cvtsi32_si128(word_at(x, col[0])), b = _mm_cvtsi32_si128(word_at(x, col[2]));
-    a = _mm_insert_epi32(a, word_at(x, col[1]), 1);
-    b = _mm_insert_epi32(b, word_at(x, col[3]), 1);
+    uint64_t c;
+    memcpy(&c, col, sizeof c);
+    __m128i a = _mm_cvtsi32_si128(word_at(x, (uint16_t)c));
+    __m128i b = _mm_cvtsi32_si128(word_at(x, (uint16_t)(c >> 32)));
+    a = _mm_insert_epi32(a, word_at(x, (uint16_t)(c >> 16)), 1);
+    b = _mm_insert_epi32(b, word_at(x, (int64_t)(c >> 48)), 1);
     return _mm_unpacklo_epi64(a, b);
 }
 
 enum { AHEAD = 1024 }; /* bytes that the weights are fetched ahead */
 
-/* One row of 1 x 4 blocks. */
-static int32_t dot_row(const int8_t *v, const uint16_t *col, int64_t left, const uint8_t *x)
+/* One row of 1 x 4 blocks. The last few are a whole vector of columns, those behind them of other
+ * rows, with weights of zero: a branch less to mispredict; `safe` says that so many columns follow.
+ */
+static int32_t dot_row(const int8_t *v, const uint16_t *col, int64_t left, bool safe,
+                       const uint8_t *x)
 {
     __m512i sum = _mm512_setzero_si512();
-    for (; left >= 16; left -= 16, col += 16, v += 64) {
+    __m128i rest = _mm_setzero_si128();
+    for (int64_t reach = safe ? 1 : 16; left >= reach; left -= 16, col += 16, v += 64) {
         _mm_prefetch((const char *)v + AHEAD, _MM_HINT_T0);
+        __mmask16 inside = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
         __m256i low = _mm256_set_m128i(four(x, col + 4), four(x, col));
         __m256i high = _mm256_set_m128i(four(x, col + 12), four(x, col + 8));
         __m512i bytes = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-        sum = _mm512_dpbusd_epi32(sum, bytes, _mm512_loadu_si512(v));
+        sum = _mm512_dpbusd_epi32(sum, bytes, _mm512_maskz_loadu_epi32(inside, v));
     }
-    __m128i rest = _mm_setzero_si128();
-    for (; left >= 4; left -= 4, col += 4, v += 16)
-        rest = _mm_dpbusd_epi32(rest, four(x, col), _mm_loadu_si128((const __m128i *)v));
     for (; left > 0; left--, col++, v += 4)
         rest = _mm_dpbusd_epi32(rest, _mm_cvtsi32_si128(word_at(x, *col)),
                                 _mm_cvtsi32_si128(word_at((const uint8_t *)v, 0)));
@@ -152,6 +158,7 @@ static void dot(const lac_packed *packed, int64_t begin, int64_t end, const void
     lac_block_i8 w = lac_block_i8_of(packed);
     int32_t *sum = sums;
     bool sixteen = w.r % 16 == 0 && w.quads == 1;
+    const int64_t blocks = packed->field[1].dims[0];
     if (w.quads != 1 || begin % w.r || (w.r != 1 && w.r != 4 && !sixteen)) {
         lac_block_i8_dot(packed, begin, end, x, sums);
         return;
@@ -162,7 +169,7 @@ static void dot(const lac_packed *packed, int64_t begin, int64_t end, const void
         const uint16_t *col = w.col + first;
         _Alignas(64) int32_t rows[64];
         if (w.r == 1)
-            rows[0] = dot_row(v, col, left, x);
+            rows[0] = dot_row(v, col, left, first + left + 16 <= blocks, x);
         else if (w.r == 4)
             _mm_store_si128((__m128i *)rows, dot_four(v, col, left, x));
         else
