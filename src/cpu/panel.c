@@ -80,11 +80,13 @@ bool lac_panel_can_run(const lac_panel_family *family, const lac_layer *layer, c
     return !family->can_run || family->can_run(packed, why, why_size);
 }
 
-/* Measured on one core of an AMD EPYC (family 25, model 17) by bench_kernels: bringing an
- * activation into panels, finishing an output, starting. */
-#define SECONDS_PER_ACTIVATION 0.1e-9
-#define SECONDS_PER_OUTPUT     0.25e-9
-#define SECONDS_PER_CALL       1e-6
+/* Measured on one core of an AMD EPYC (family 25, model 17) by bench_kernels: bringing a
+ * float or a byte into panels, finishing an output, turning it into a row, starting. */
+#define SECONDS_PER_FLOAT  0.1e-9
+#define SECONDS_PER_BYTE   0.03e-9
+#define SECONDS_PER_OUTPUT 0.14e-9
+#define SECONDS_PER_TURN   0.1e-9
+#define SECONDS_PER_CALL   1e-6
 
 double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
 {
@@ -103,8 +105,11 @@ double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
     }
     seconds += family->seconds(packed, (int64_t)columns);
     if (layer->input_layout == LAC_LAYOUT_ROWS)
-        seconds += SECONDS_PER_ACTIVATION * inputs;
-    return seconds + SECONDS_PER_OUTPUT * m * (double)shape.n;
+        seconds += (family->integer ? SECONDS_PER_BYTE : SECONDS_PER_FLOAT) * inputs;
+    double per_output = SECONDS_PER_OUTPUT;
+    if (layer->output_layout == LAC_LAYOUT_ROWS)
+        per_output += SECONDS_PER_TURN;
+    return seconds + per_output * m * (double)shape.n;
 }
 
 /* ---- preparation ------------------------------------------------------------------------------

@@ -180,24 +180,15 @@ static void dot(const lac_packed *packed, int64_t begin, int64_t end, const void
 }
 
 /* Measured on one core of an AMD EPYC (family 25, model 17): a vpdpbusd of single rows (its load is
- * the limit) and of rows that share loads, a row's start and end; bytes of weights for one token,
- * by height of the blocks. */
-#define SECONDS_SINGLE   0.34e-9
-#define SECONDS_SHARED   0.29e-9
-#define SECONDS_ROW      5e-9
-#define SECONDS_BYTE_1X4 0.055e-9
-#define SECONDS_BYTE     0.04e-9
-
-static double seconds(const lac_packed *packed, int64_t columns)
-{
-    double values = (double)packed->field[2].dims[0];
-    int64_t r = lac_params_int(&packed->params, "r");
-    if (columns == 1)
-        return lac_packed_bytes(packed) * (r == 1 ? SECONDS_BYTE_1X4 : SECONDS_BYTE);
-    double vectors = (double)((columns + 15) / 16), tiles = (double)((columns + 63) / 64);
-    return vectors * values / 4 * (r == 1 ? SECONDS_SINGLE : SECONDS_SHARED) +
-           tiles * (double)packed->rows * SECONDS_ROW;
-}
+ * the limit) and of rows that share loads, a row's start and end; a byte of weights for one token
+ * from a cache, by height of the blocks, and from memory. */
+#define SECONDS_SINGLE   0.325e-9
+#define SECONDS_SHARED   0.275e-9
+#define SECONDS_ROW      4e-9
+#define SECONDS_BYTE_1X4 0.042e-9
+#define SECONDS_BYTE     0.018e-9
+#define SECONDS_BYTE_FAR 0.04e-9
+#include "cpu/block_i8_seconds.inc"
 
 static const lac_panel_family family = {
     .layout = LAC_LAYOUT_QUADS,
