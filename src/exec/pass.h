@@ -11,6 +11,7 @@ lac_status lac_passes(lac_graph *graph, bool fuse, bool requantise, lac_error *e
 
 lac_status lac_pass_fold(lac_graph *graph, lac_error *err);
 lac_status lac_pass_identity(lac_graph *graph, lac_error *err);
+lac_status lac_pass_norm(lac_graph *graph, lac_error *err);       /* BatchNormalization */
 lac_status lac_pass_products(lac_graph *graph, lac_error *err);   /* MatMul, Gemm, Conv */
 lac_status lac_pass_qdq(lac_graph *graph, lac_error *err);        /* products of integers */
 lac_status lac_pass_activation(lac_graph *graph, lac_error *err); /* GELU and SiLU in pieces */
