@@ -42,6 +42,15 @@ static const lac_tensor *input(const lac_call *call, int i)
     return i < call->n_in ? call->in[i] : NULL;
 }
 
+/* Float32, or the bytes that the readers want. */
+static lac_dtype output_dtype(const lac_call *call)
+{
+    const lac_tensor *zero = input(call, LAC_IN_Y_ZERO);
+    if (!input(call, LAC_IN_Y_SCALE))
+        return LAC_F32;
+    return zero ? zero->dtype : LAC_U8;
+}
+
 static void epilogue(const lac_call *call, lac_layer *layer)
 {
     static const struct {
@@ -70,6 +79,12 @@ static void epilogue(const lac_call *call, lac_layer *layer)
         w->scale = w_scale->data;
         w->scale_count = lac_tensor_count(w_scale);
     }
+    const lac_tensor *y_scale = input(call, LAC_IN_Y_SCALE), *y_zero = input(call, LAC_IN_Y_ZERO);
+    layer->output.dtype = output_dtype(call);
+    if (y_scale && y_scale->data) {
+        layer->output_scale = ((const float *)y_scale->data)[0];
+        layer->output_zero = y_zero && y_zero->data ? (int32_t)lac_tensor_get(y_zero, 0) : 0;
+    }
 }
 
 /* Reached only when no kernel takes the layer, which the portable rows do not let happen. */
@@ -91,7 +106,7 @@ static lac_status gemm_infer(const lac_call *call, lac_error *err)
     if (x->dims[x->rank - 1] != w->dims[rows])
         return lac_fail(err, LAC_ERROR_INPUT, "x has %lld columns, w wants %lld",
                         (long long)x->dims[x->rank - 1], (long long)w->dims[rows]);
-    call->out[0] = lac_tensor_view(LAC_F32, x->rank, x->dims, NULL);
+    call->out[0] = lac_tensor_view(output_dtype(call), x->rank, x->dims, NULL);
     call->out[0].dims[x->rank - 1] = w->dims[!rows];
     return LAC_OK;
 }
@@ -159,6 +174,7 @@ static lac_status conv_infer(const lac_call *call, lac_error *err)
     lac_conv_shape shape;
     LAC_TRY(lac_conv_read(&plain, 0, 1, &shape, err));
     LAC_TRY(lac_conv_infer(&plain, &shape, LAC_F32, err));
+    call->out[0].dtype = output_dtype(call);
     if (is_last(call))
         call->out[0] = permuted(&call->out[0], true);
     return LAC_OK;
