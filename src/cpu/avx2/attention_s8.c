@@ -1,8 +1,8 @@
 /* Attention of int8 with AVX2: 16-bit elements, whose products no sum of two saturates. */
-#if defined(__AVX2__)
+#if defined(__AVX2__) && defined(__FMA__)
 #include "cpu/attention_avx2.h"
 #define INTEGERS              1
-#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define PER                   2
 #define HALF                  int16_t
 #define SHIFT                 0

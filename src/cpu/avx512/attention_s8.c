@@ -3,7 +3,7 @@
 #if defined(__AVX512VNNI__)
 #include "cpu/attention_avx512.h"
 #define INTEGERS              1
-#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define PER                   4
 #define HALF                  uint8_t
 #define SHIFT                 128
