@@ -42,7 +42,8 @@ static const lac_tensor *input(const lac_call *call, int i)
     return i < call->n_in ? call->in[i] : NULL;
 }
 
-/* Float32, or the bytes that the readers want; the scale is input `at`, the zero point behind it. */
+/* Float32, or the bytes that the readers want; the scale is input `at`, the zero point behind it.
+ */
 static lac_dtype output_dtype(const lac_call *call, int at)
 {
     const lac_tensor *zero = input(call, at + 1);
@@ -217,8 +218,8 @@ static lac_status attention_infer(const lac_call *call, lac_error *err)
             (i == 2 && t->dims[1] != call->in[1]->dims[1]))
             return lac_fail(err, LAC_ERROR_INPUT, "input %d does not fit the others", i);
     }
-    call->out[0] = lac_tensor_view(output_dtype(call, LAC_ATTENTION_Y_SCALE), 3, call->in[0]->dims,
-                                   NULL);
+    call->out[0] =
+        lac_tensor_view(output_dtype(call, LAC_ATTENTION_Y_SCALE), 3, call->in[0]->dims, NULL);
     return LAC_OK;
 }
 

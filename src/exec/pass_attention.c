@@ -5,9 +5,9 @@
  *
  * Where q, k and v each go through a QuantizeLinear / DequantizeLinear pair of int8 with zero point
  * 0, and the probabilities through one of uint8, the operator takes the integers and their scales;
- * q, k and v are quantised as they come, tokens first. A constant factor in front of such a pair goes
- * into its scale, which may take an element on the edge between two steps to the other side. With
- * some of the four pairs only, the operators run one by one. */
+ * q, k and v are quantised as they come, tokens first. A constant factor in front of such a pair
+ * goes into its scale, which may take an element on the edge between two steps to the other side.
+ * With some of the four pairs only, the operators run one by one. */
 #include "exec/pass.h"
 
 #include "core/memory.h"
@@ -251,16 +251,20 @@ static bool unpaired(const lac_graph *graph, int *value, int which, found *f)
     return true;
 }
 
-/* Factors and the pair between a product and its operand. */
+/* Takes off what may stand between a product and its operand: factors, a pair, factors. */
 static bool opened(const lac_graph *graph, int *value, int which, found *f)
 {
-    *value = unscaled(graph, *value, &f->scale);
-    if (!unpaired(graph, value, which, f))
-        return false;
+    float factor = 1;
+    if (f->pair[which] < 0) {
+        *value = unscaled(graph, *value, &f->scale);
+        if (!unpaired(graph, value, which, f))
+            return false;
+    }
     if (f->pair[which] < 0)
         return true;
-    *value = unscaled(graph, *value, &f->inner[which]);
-    f->scale *= f->inner[which];
+    *value = unscaled(graph, *value, &factor);
+    f->inner[which] *= factor;
+    f->scale *= factor;
     return isnormal(f->inner[which]) && f->inner[which] > 0;
 }
 
@@ -315,7 +319,7 @@ static bool match(const lac_graph *graph, const lac_node *softmax, found *f)
         return false;
     lac_node *turn = lac_made_by(graph, k, "Transpose");
     int turned = turn ? turn->in[0] : -1;
-    if (turn && f->pair[1] < 0 && !unpaired(graph, &turned, 1, f)) /* between it and the operand */
+    if (turn && !opened(graph, &turned, 1, f)) /* the same may stand before it */
         return false;
     if (!pairs_fit(f))
         return false;
@@ -341,8 +345,8 @@ static bool match(const lac_graph *graph, const lac_node *softmax, found *f)
         const lac_value *x = reshape ? &graph->values[reshape->in[0]] : NULL;
         if (z->dims[2].size != f->heads || z->dims[3].size != f->dim)
             return false;
-        f->z[1] = x && x->rank == 3 && x->dims[2].size == f->heads * f->dim ? reshape->in[0]
-                                                                            : turned;
+        f->z[1] =
+            x && x->rank == 3 && x->dims[2].size == f->heads * f->dim ? reshape->in[0] : turned;
     } else if (!PERM(turn, 0, 1, 3, 2) || !trace(graph, turned, 1, f)) {
         return false;
     }

@@ -1,7 +1,7 @@
-/* Attention of integers, said by the graph: QuantizeLinear / DequantizeLinear pairs at the inputs of
- * its two products, where other tools put them too: int8 with zero point 0 for Q, K and V, uint8
- * steps of 1/255 for the probabilities. An attention is what calibration ran as one layer, which has
- * the name of its Softmax. */
+/* Attention of integers, said by the graph: QuantizeLinear / DequantizeLinear pairs at the inputs
+ * of its two products, where other tools put them too: int8 with zero point 0 for Q, K and V, uint8
+ * steps of 1/255 for the probabilities. An attention is what calibration ran as one layer, which
+ * has the name of its Softmax. */
 #include "core/memory.h"
 #include "exec/calibrate.h"
 #include "exec/fold.h"
@@ -82,7 +82,10 @@ static bool find(const lac_graph *graph, const lac_node *softmax, const lac_rang
         int value = graph->nodes[s->scores].in[i];
         if (maker(graph, value, "DequantizeLinear") >= 0) /* on a grid already */
             return false;
-        unscaled(graph, value, &factor[i]);
+        value = unscaled(graph, value, &factor[i]);
+        int turn = maker(graph, value, "Transpose"); /* of the keys, with the factor before it */
+        if (i == 1 && turn >= 0)
+            unscaled(graph, graph->nodes[turn].in[0], &factor[i]);
     }
     for (int i = 0; i < 3; i++) {
         const lac_range *range = lac_ranges_find(ranges, softmax->name, roles[i]);
@@ -139,12 +142,11 @@ static lac_status put_pair(lac_graph *graph, int n, int input, lac_dtype dtype, 
     return LAC_OK;
 }
 
-lac_status lac_attention_write(lac_compression *compression, const lac_ranges *ranges, int *count,
+lac_status lac_attention_write(lac_compression *compression, const lac_ranges *ranges,
                                lac_error *err)
 {
     lac_graph *graph = compression->graph;
     int n_nodes = graph->n_nodes;
-    *count = 0;
     for (int n = 0; n < n_nodes; n++) {
         site s;
         if (!find(graph, &graph->nodes[n], ranges, &s))
@@ -153,7 +155,6 @@ lac_status lac_attention_write(lac_compression *compression, const lac_ranges *r
         LAC_TRY(put_pair(graph, s.scores, 1, LAC_I8, s.scale[1], err));
         LAC_TRY(put_pair(graph, s.values, 1, LAC_I8, s.scale[2], err));
         LAC_TRY(put_pair(graph, s.values, 0, LAC_U8, s.scale[3], err));
-        ++*count;
     }
     return LAC_OK;
 }

@@ -37,7 +37,6 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
     const lac_calibration *calibration = compression->calibration;
     bool asked = strcmp(lac_params_text(params, "activations"), "int8") == 0;
     bool attention = strcmp(lac_params_text(params, "attention"), "int8") == 0;
-    int count;
     if (asked && !calibration && params->is_set[0])
         return lac_fail(err, LAC_ERROR_INPUT,
                         "activations=int8 needs calibration data: give --meta FILE with a task "
@@ -58,21 +57,20 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
     for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
         status = quantize(&compression->weights[i], &ranges, err);
     if (status == LAC_OK && attention && ranges.n)
-        status = lac_attention_write(compression, &ranges, &count, err);
+        status = lac_attention_write(compression, &ranges, err);
     lac_ranges_release(&ranges);
     return status;
 }
 
-static const lac_param params[] = {{"activations", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8",
-                                    "int8|float", LAC_OPTION, "",
-                                    "activations on an 8-bit grid too, or weights only"},
-                                   {"samples", LAC_PARAM_INT, "", 64, 1, 100000, NULL, NULL,
-                                    LAC_OPTION, "", "calibration samples, at most"},
-                                   {"attention", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8",
-                                    "int8|float", LAC_OPTION, "",
-                                    "operands and probabilities of attention on an 8-bit grid, "
-                                    "where activations are"},
-                                   {0}};
+static const lac_param params[] = {
+    {"activations", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8", "int8|float", LAC_OPTION, "",
+     "activations on an 8-bit grid too, or weights only"},
+    {"samples", LAC_PARAM_INT, "", 64, 1, 100000, NULL, NULL, LAC_OPTION, "",
+     "calibration samples, at most"},
+    {"attention", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8", "int8|float", LAC_OPTION, "",
+     "operands and probabilities of attention on an 8-bit grid, "
+     "where activations are"},
+    {0}};
 
 const lac_scheme lac_scheme_int8 = {
     .row = LAC_ROW(lac_scheme, "int8", "8-bit weights per output channel, calibrated activations"),
