@@ -2,7 +2,6 @@
 #include "cpu/vectors.h"
 
 #include <stdio.h>
-#include <string.h>
 
 bool lac_vectors_can_run(const lac_packed *weights, char *why, size_t why_size)
 {
@@ -29,20 +28,14 @@ void lac_vectors_sum(const lac_packed *weights, int32_t *sum)
     }
 }
 
-void lac_vectors_dot_wide(const lac_packed *weights, int64_t first, int64_t last, const uint8_t *x,
-                          int32_t *sums)
+void lac_delta_sum(const lac_packed *weights, int32_t *sum)
 {
-    const int32_t *row = weights->field[LAC_SR_BCRS_ROW].data;
-    const int32_t *col = weights->field[LAC_SR_BCRS_COL].data;
-    const uint8_t *values = weights->field[LAC_SR_BCRS_VALUES].data;
-    int v = (int)lac_params_int(&weights->params, "v");
-    for (int64_t strip = first; strip < last; strip++, sums += v) {
-        uint32_t sum[8] = {0};
-        for (int64_t i = row[2 * strip]; i < row[2 * strip + 1]; i++) {
-            const uint8_t *low = values + i / 4 * 8 * v + i % 4, *high = low + 4 * v;
-            for (int j = 0; j < v; j++)
-                sum[j] += (uint32_t)(x[col[i]] * (int16_t)(low[4 * j] | high[4 * j] << 8));
-        }
-        memcpy(sums, sum, (size_t)v * sizeof *sums);
+    const int32_t *row = weights->field[LAC_DELTA_ROW].data;
+    const int8_t *values = weights->field[LAC_DELTA_VALUES].data;
+    for (int64_t n = 0; n < weights->rows; n++) {
+        uint32_t total = 0;
+        for (int64_t i = 4 * (int64_t)row[n]; i < 4 * (int64_t)row[n + 1]; i++)
+            total += (uint32_t)values[i];
+        sum[n] = (int32_t)total;
     }
 }

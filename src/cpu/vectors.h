@@ -2,14 +2,13 @@
 #ifndef LACUNA_CPU_VECTORS_H
 #define LACUNA_CPU_VECTORS_H
 
+#include "format/delta.h"
 #include "format/sr_bcrs.h"
 
 /* Only steps of four vectors: others are for tensor cores. */
 bool lac_vectors_can_run(const lac_packed *weights, char *why, size_t why_size);
 /* Sums of the weights of each output, modulo 2^32. */
 void lac_vectors_sum(const lac_packed *weights, int32_t *sum);
-/* One token, elements of two bytes: the sums of strips [first, last), v each. */
-void lac_vectors_dot_wide(const lac_packed *weights, int64_t first, int64_t last, const uint8_t *x,
-                          int32_t *sums);
+void lac_delta_sum(const lac_packed *weights, int32_t *sum);
 
 #endif

@@ -84,10 +84,9 @@ static lac_status kept(const lac_packed *packed, const lac_sr_bcrs *s, const lac
     for (int64_t r = strip * s->v; r < (strip + 1) * s->v && r < packed->rows; r++) {
         int32_t value = element(matrix, r * packed->cols + k);
         if (value < -limit || value >= limit)
-            return lac_fail(err, LAC_ERROR_INPUT,
-                            "sr-bcrs: element (%lld, %lld) is %d, %d bits hold %d to %d",
-                            (long long)r, (long long)k, (int)value, s->bits, -(int)limit,
-                            (int)limit - 1);
+            return lac_fail(
+                err, LAC_ERROR_INPUT, "sr-bcrs: element (%lld, %lld) is %d, %d bits hold %d to %d",
+                (long long)r, (long long)k, (int)value, s->bits, -(int)limit, (int)limit - 1);
         *keep |= value != 0;
     }
     return LAC_OK;
@@ -306,8 +305,8 @@ static lac_status body_values(lac_graph *graph, const lac_sr_bcrs *s, int64_t pa
     if (s->width == 8)
         LAC_TRY(lac_body_cast(graph, values, LAC_I64, &v, err));
     else
-        LAC_TRY(lac_body_bits(graph, values, steps * s->planes * s->v, s->kd / 2, s->kd, 4, &v,
-                              err));
+        LAC_TRY(
+            lac_body_bits(graph, values, steps * s->planes * s->v, s->kd / 2, s->kd, 4, &v, err));
     LAC_TRY(lac_body_reshape(graph, v, 4, (int64_t[]){steps, s->planes, s->v, s->kd}, &v, err));
     for (int plane = 0; plane < s->planes; plane++) {
         int part;

@@ -12,6 +12,7 @@
 
 #define AVX2_INLINE   static inline __attribute__((always_inline))
 #define COLUMNS(rows) (64 / (rows))
+#define BLOCK         256
 
 typedef struct sums {
     __m256i of[8]; /* [row][columns / 8] */
@@ -26,7 +27,7 @@ AVX2_INLINE void begin(sums *sum, int rows)
 }
 
 /* The four elements of each row as words. */
-AVX2_INLINE void widen(const uint8_t *values, int64_t plane, int rows, bool wide, int16_t words[16])
+AVX2_INLINE __m256i widen(const uint8_t *values, int64_t plane, int rows, bool wide)
 {
     __m128i low, high;
     if (rows == 4) {
@@ -38,15 +39,14 @@ AVX2_INLINE void widen(const uint8_t *values, int64_t plane, int rows, bool wide
     } else {
         low = high = _mm_loadu_si32(values);
     }
-    if (!wide && rows == 4) {
-        _mm256_store_si256((__m256i *)words, _mm256_cvtepi8_epi16(low));
-        return;
-    }
-    _mm_store_si128((__m128i *)words,
-                    wide ? _mm_unpacklo_epi8(low, high) : _mm_cvtepi8_epi16(low));
-    if (rows == 4)
-        _mm_store_si128((__m128i *)(words + 8), _mm_unpackhi_epi8(low, high));
+    return wide ? _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high))
+                : _mm256_cvtepi8_epi16(low);
 }
+
+/* In memory, where a broadcast is only a load; not shuffled out of registers. */
+#define IN_MEMORY(words) __asm__("" : "+m"(words))
+/* In its register; GCC would add products first and run out of registers. */
+#define IN_REGISTER(sum) __asm__("" : "+x"(sum))
 
 AVX2_INLINE __m256i broadcast(const int16_t *two)
 {
@@ -59,7 +59,8 @@ AVX2_INLINE void step(sums *sum, int rows, bool wide, const char *const at[4],
                       const uint8_t *values, int64_t plane)
 {
     _Alignas(32) int16_t words[16];
-    widen(values, plane, rows, wide, words);
+    _mm256_store_si256((__m256i *)words, widen(values, plane, rows, wide));
+    IN_MEMORY(words);
 #pragma GCC unroll 2
     for (int pair = 0; pair < 2; pair++)
 #pragma GCC unroll 4
@@ -74,18 +75,22 @@ AVX2_INLINE void step(sums *sum, int rows, bool wide, const char *const at[4],
                 __m256i *s = &sum->of[v * (8 / rows) + 2 * block];
                 s[0] = _mm256_add_epi32(s[0], _mm256_madd_epi16(x, w));
                 s[1] = _mm256_add_epi32(s[1], _mm256_madd_epi16(y, w));
+                IN_REGISTER(s[0]);
+                IN_REGISTER(s[1]);
             }
         }
 }
 
-AVX2_INLINE void finish(const sums *sum, int rows, int32_t *to, int columns)
+AVX2_INLINE void finish(const sums *sum, int rows, int32_t *to, int columns, bool more)
 {
 #pragma GCC unroll 4
     for (int v = 0; v < rows; v++, to += 64)
 #pragma GCC unroll 8
-        for (int j = 0; j < 8 / rows; j++)
+        for (int j = 0; j < 8 / rows; j++) {
+            __m256i *at = (__m256i *)(to + 8 * j), s = sum->of[v * (8 / rows) + j];
             if (8 * j < columns)
-                _mm256_storeu_si256((__m256i *)(to + 8 * j), sum->of[v * (8 / rows) + j]);
+                _mm256_storeu_si256(at, more ? _mm256_add_epi32(s, _mm256_loadu_si256(at)) : s);
+        }
 }
 
 /* Sums of the first and the last two of four, row by row. */
@@ -98,23 +103,20 @@ AVX2_INLINE void dot_begin(dot_sums *sum)
     sum->of[0] = sum->of[1] = _mm256_setzero_si256();
 }
 
-AVX2_INLINE void dot_step(dot_sums *sum, int v, uint32_t four, const uint8_t *values)
+AVX2_INLINE void dot_step(dot_sums *sum, int v, bool wide, uint32_t four, const uint8_t *values)
 {
     __m256i x = _mm256_cvtepu8_epi16(_mm_set1_epi32((int)four));
-    __m128i w = v >= 4 ? _mm_loadu_si128((const __m128i *)values)
-                       : _mm_loadl_epi64((const __m128i *)values);
-    sum->of[0] =
-        _mm256_add_epi32(sum->of[0], _mm256_madd_epi16(x, _mm256_cvtepi8_epi16(w)));
-    if (v == 8) {
-        w = _mm_loadu_si128((const __m128i *)(values + 16));
-        sum->of[1] =
-            _mm256_add_epi32(sum->of[1], _mm256_madd_epi16(x, _mm256_cvtepi8_epi16(w)));
+#pragma GCC unroll 2
+    for (int i = 0; i < v; i += 4) {
+        __m256i w = widen(values + 4 * i, 4 * v, v < 4 ? v : 4, wide);
+        sum->of[i / 4] = _mm256_add_epi32(sum->of[i / 4], _mm256_madd_epi16(x, w));
     }
 }
 
-AVX2_INLINE void dot_end(const dot_sums *sum, int v, int32_t *to)
+AVX2_INLINE void dot_end(const dot_sums *sum, int v, bool wide, int32_t *to)
 {
     _Alignas(32) int32_t all[16];
+    (void)wide;
     _mm256_store_si256((__m256i *)all, sum->of[0]);
     _mm256_store_si256((__m256i *)(all + 8), sum->of[1]);
     for (int i = 0; i < v; i++)
@@ -131,4 +133,8 @@ LAC_PANEL_ROWS(sr_bcrs_u8_avx2, "sr-bcrs", LAC_U8, LAC_ISA_AVX2, sr_bcrs,
                "column vectors, uint8 activations, AVX2")
 LAC_PANEL_ROWS(sr_bcrs_s8_avx2, "sr-bcrs", LAC_I8, LAC_ISA_AVX2, sr_bcrs,
                "column vectors, int8 activations, AVX2")
+LAC_PANEL_ROWS(delta_u8_avx2, "delta", LAC_U8, LAC_ISA_AVX2, delta,
+               "int8 non-zeros with byte distances, uint8 activations, AVX2")
+LAC_PANEL_ROWS(delta_s8_avx2, "delta", LAC_I8, LAC_ISA_AVX2, delta,
+               "int8 non-zeros with byte distances, int8 activations, AVX2")
 #endif

@@ -108,8 +108,9 @@ AVX512_INLINE void step(sums *sum, int rows, bool wide, const char *const at[4],
 }
 
 /* A transposition of 4 x 4 blocks. */
-AVX512_INLINE void finish(const sums *sum, int rows, int32_t *to, int columns)
+AVX512_INLINE void finish(const sums *sum, int rows, int32_t *to, int columns, bool more)
 {
+    (void)more; /* a strip is one pass */
 #pragma GCC unroll 4
     for (int v = 0; v < rows; v++, to += 64) {
         const __m512i *s = sum->row[v];
@@ -127,33 +128,57 @@ AVX512_INLINE void finish(const sums *sum, int rows, int32_t *to, int columns)
     }
 }
 
-typedef __m256i dot_sums;
+/* Bytes: a sum for each row. Words: two, of the first and the last two elements. */
+typedef struct dot_sums {
+    __m256i of[2];
+} dot_sums;
 
 AVX512_INLINE void dot_begin(dot_sums *sum)
 {
-    *sum = _mm256_setzero_si256();
+    sum->of[0] = sum->of[1] = _mm256_setzero_si256();
 }
 
-AVX512_INLINE void dot_step(dot_sums *sum, int v, uint32_t four, const uint8_t *values)
+AVX512_INLINE __m256i load_rows(const uint8_t *values, int v)
 {
-    __m256i w = v == 8   ? _mm256_loadu_si256((const __m256i *)values)
-                : v == 4 ? _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)values))
-                         : _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)values));
-    *sum = _mm256_dpbusd_epi32(*sum, _mm256_set1_epi32((int)four), w);
+    return v == 8   ? _mm256_loadu_si256((const __m256i *)values)
+           : v == 4 ? _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)values))
+           : v == 2 ? _mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)values))
+                    : _mm256_castsi128_si256(_mm_loadu_si32(values));
 }
 
-AVX512_INLINE void dot_end(const dot_sums *sum, int v, int32_t *to)
+AVX512_INLINE void dot_step(dot_sums *sum, int v, bool wide, uint32_t four, const uint8_t *values)
 {
-    _Alignas(32) int32_t all[8];
-    _mm256_store_si256((__m256i *)all, *sum);
-    memcpy(to, all, (size_t)v * sizeof *all);
+    if (!wide) {
+        __m256i x = _mm256_set1_epi32((int)four);
+        sum->of[0] = _mm256_dpbusd_epi32(sum->of[0], x, load_rows(values, v));
+        return;
+    }
+    __m256i x = _mm256_cvtepu8_epi16(_mm_set1_epi32((int)four));
+#pragma GCC unroll 2
+    for (int i = 0; i < v; i += 4) {
+        int part = v == 2 ? 2 : 4;
+        __m128i low = _mm256_castsi256_si128(load_rows(values + 4 * i, part));
+        __m128i high = _mm256_castsi256_si128(load_rows(values + 4 * (v + i), part));
+        __m256i w = _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high));
+        sum->of[i / 4] = _mm256_dpwssd_epi32(sum->of[i / 4], x, w);
+    }
 }
 
-#define MOVES             lac_panel_moves_avx512
-#define COLUMNS(rows)     64
-#define SECONDS(v, wide)  1e-11
-#define SECONDS_STRIP     1e-8
-#define SECONDS_DOT       2e-9
+AVX512_INLINE void dot_end(const dot_sums *sum, int v, bool wide, int32_t *to)
+{
+    _Alignas(32) int32_t all[16];
+    _mm256_store_si256((__m256i *)all, sum->of[0]);
+    _mm256_store_si256((__m256i *)(all + 8), sum->of[1]);
+    for (int i = 0; i < v; i++)
+        to[i] = wide ? (int32_t)((uint32_t)all[2 * i] + (uint32_t)all[2 * i + 1]) : all[i];
+}
+
+#define MOVES            lac_panel_moves_avx512
+#define COLUMNS(rows)    64
+#define BLOCK            INT32_MAX
+#define SECONDS(v, wide) 1e-11
+#define SECONDS_STRIP    1e-8
+#define SECONDS_DOT      2e-9
 #include "cpu/gemm_vectors.inc"
 
 LAC_PANEL_ROWS(sr_bcrs_u8_avx512vnni, "sr-bcrs", LAC_U8,
@@ -162,4 +187,8 @@ LAC_PANEL_ROWS(sr_bcrs_u8_avx512vnni, "sr-bcrs", LAC_U8,
 LAC_PANEL_ROWS(sr_bcrs_s8_avx512vnni, "sr-bcrs", LAC_I8,
                LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI, sr_bcrs,
                "column vectors, int8 activations, VNNI")
+LAC_PANEL_ROWS(delta_u8_avx512vnni, "delta", LAC_U8, LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI,
+               delta, "int8 non-zeros with byte distances, uint8 activations, VNNI")
+LAC_PANEL_ROWS(delta_s8_avx512vnni, "delta", LAC_I8, LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI,
+               delta, "int8 non-zeros with byte distances, int8 activations, VNNI")
 #endif
