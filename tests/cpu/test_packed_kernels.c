@@ -313,7 +313,8 @@ static void each_kernel(void (*visit)(const lac_kernel *kernel))
     generator = lac_random_stream(8, 1);
     for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
         const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
-        if (strcmp(kernel->format, "dense") == 0)
+        if (strcmp(kernel->format, "dense") == 0 ||
+            (strcmp(kernel->kind, "gemm") != 0 && strcmp(kernel->kind, "conv") != 0))
             continue;
         if (kernel->isa & ~isa) {
             printf("SKIP %s: this machine has no %s\n", kernel->row.name,
