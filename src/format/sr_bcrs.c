@@ -269,17 +269,19 @@ static lac_status transpose(lac_graph *graph, int x, int n, const int64_t *perm,
     return lac_node_set_ints(graph, node, "perm", n, perm, err);
 }
 
-/* The strip of every vector, [padded]: how many strips begin up to it, less one. */
+/* The strip of every vector, [padded], counted from 1: how many strips begin up to it. */
 static lac_status body_strips(lac_graph *graph, const lac_sr_bcrs *s, int64_t padded, int row,
                               int *strip, lac_error *err)
 {
-    int list[3], v;
+    int list[5] = {row}, v;
     lac_node *node;
     lac_tensor zero;
-    LAC_TRY(lac_body_cast(graph, row, LAC_I64, &v, err));
-    LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){s->strips, 2}, &v, err));
-    LAC_TRY(lac_body_slice(graph, v, 1, 0, 1, &v, err));
-    LAC_TRY(lac_body_reshape(graph, v, 1, (int64_t[]){s->strips}, &list[1], err));
+    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){0}, &list[1], err)); /* every second one */
+    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){2 * s->strips}, &list[2], err));
+    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){0}, &list[3], err));
+    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){2}, &list[4], err));
+    LAC_TRY(lac_body_op(graph, "Slice", 5, list, &v, NULL, err));
+    LAC_TRY(lac_body_cast(graph, v, LAC_I64, &list[1], err));
     LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){padded + 1}, &list[0], err));
     LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){s->strips}, &v, err));
     LAC_TRY(constant_op(graph, "Add", v, 1, &list[2], err));
@@ -292,46 +294,60 @@ static lac_status body_strips(lac_graph *graph, const lac_sr_bcrs *s, int64_t pa
     LAC_TRY(status);
     list[0] = v;
     LAC_TRY(lac_body_op(graph, "CumSum", 2, list, &v, NULL, err));
-    LAC_TRY(constant_op(graph, "Sub", v, 1, &v, err));
     return lac_body_slice(graph, v, 0, 0, padded, strip, err);
+}
+
+/* Bytes as halves, the lower first: int64 [..][n] -> [..][2 n]. */
+static lac_status body_halves(lac_graph *graph, int64_t count, int bytes, int *out, lac_error *err)
+{
+    int v, pair[2];
+    lac_node *node;
+    LAC_TRY(lac_body_reshape(graph, bytes, 2, (int64_t[]){count, 1}, &v, err));
+    LAC_TRY(constant_op(graph, "Mod", v, 16, &pair[0], err));
+    LAC_TRY(constant_op(graph, "Div", v, 16, &pair[1], err));
+    LAC_TRY(lac_body_op(graph, "Concat", 2, pair, out, &node, err));
+    return lac_node_set_int(graph, node, "axis", 1, err);
 }
 
 /* The elements, [padded * v] as int64. */
 static lac_status body_values(lac_graph *graph, const lac_sr_bcrs *s, int64_t padded, int values,
                               int *out, lac_error *err)
 {
-    int64_t steps = padded / s->kd, sign = INT64_C(1) << (s->planes * s->width - 1);
-    int v, sum = -1;
-    if (s->width == 8)
-        LAC_TRY(lac_body_cast(graph, values, LAC_I64, &v, err));
-    else
-        LAC_TRY(
-            lac_body_bits(graph, values, steps * s->planes * s->v, s->kd / 2, s->kd, 4, &v, err));
-    LAC_TRY(lac_body_reshape(graph, v, 4, (int64_t[]){steps, s->planes, s->v, s->kd}, &v, err));
-    for (int plane = 0; plane < s->planes; plane++) {
-        int part;
-        LAC_TRY(lac_body_slice(graph, v, 1, plane, plane + 1, &part, err));
-        LAC_TRY(constant_op(graph, "Mul", part, INT64_C(1) << plane * s->width, &part, err));
-        if (plane > 0)
-            LAC_TRY(lac_body_op(graph, "Add", 2, (int[]){sum, part}, &part, NULL, err));
-        sum = part;
-    }
+    int64_t steps = padded / s->kd, sign = INT64_C(1) << (s->planes * s->width - 1), weight[4];
+    int v, pair[2];
+    lac_node *node;
+    LAC_TRY(lac_body_cast(graph, values, LAC_I64, &v, err));
+    if (s->width == 4)
+        LAC_TRY(body_halves(graph, steps * s->step_bytes, v, &v, err));
+    LAC_TRY(
+        lac_body_reshape(graph, v, 4, (int64_t[]){steps, s->planes, s->v, s->kd}, &pair[0], err));
+    for (int plane = 0; plane < s->planes; plane++)
+        weight[plane] = INT64_C(1) << plane * s->width;
+    LAC_TRY(lac_body_ints(graph, s->planes, weight, &v, err));
+    LAC_TRY(lac_body_reshape(graph, v, 3, (int64_t[]){s->planes, 1, 1}, &pair[1], err));
+    LAC_TRY(lac_body_op(graph, "Mul", 2, pair, &v, NULL, err));
+    pair[0] = v;
+    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){1}, &pair[1], err));
+    LAC_TRY(lac_body_op(graph, "ReduceSum", 2, pair, &v, &node, err));
+    LAC_TRY(lac_node_set_int(graph, node, "keepdims", 0, err));
     /* two's complement: (x + sign) mod 2 sign - sign */
-    LAC_TRY(constant_op(graph, "Add", sum, sign, &v, err));
+    LAC_TRY(constant_op(graph, "Add", v, sign, &v, err));
     LAC_TRY(constant_op(graph, "Mod", v, 2 * sign, &v, err));
     LAC_TRY(constant_op(graph, "Sub", v, sign, &v, err));
-    LAC_TRY(transpose(graph, v, 4, (int64_t[]){0, 1, 3, 2}, &v, err));
+    LAC_TRY(transpose(graph, v, 3, (int64_t[]){0, 2, 1}, &v, err));
     return lac_body_reshape(graph, v, 1, (int64_t[]){padded * s->v}, out, err);
 }
 
-/* Padding lands behind the matrix, in a place of its own. */
+/* Elements are added, not put: padding, whose column is -1, adds 0 to the place before its row (the
+ * last one, index -1, where there is none before). */
 static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const int *field,
                                int *matrix, lac_error *err)
 {
     lac_sr_bcrs s;
     LAC_TRY(lac_sr_bcrs_of(packed, &s, err));
-    int64_t padded = packed->field[COL].dims[0], all = s.strips * s.v * packed->cols;
-    int list[3], v, column, strip, bad, place;
+    int64_t padded = packed->field[COL].dims[0], all = s.strips * s.v * packed->cols, rows[8];
+    int list[3], v, column, strip, place;
+    lac_node *node;
     LAC_TRY(body_strips(graph, &s, padded, field[ROW], &strip, err));
     LAC_TRY(lac_body_cast(graph, field[COL], LAC_I64, &column, err));
     if (s.kd == 32) {
@@ -339,26 +355,23 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
         LAC_TRY(transpose(graph, column, 3, (int64_t[]){0, 2, 1}, &column, err));
         LAC_TRY(lac_body_reshape(graph, column, 1, (int64_t[]){padded}, &column, err));
     }
-    LAC_TRY(constant_op(graph, "Less", column, 0, &bad, err));
     LAC_TRY(constant_op(graph, "Mul", strip, s.v * packed->cols, &v, err));
     LAC_TRY(lac_body_op(graph, "Add", 2, (int[]){v, column}, &v, NULL, err));
     LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){padded, 1}, &v, err));
-    int64_t rows[8];
     for (int i = 0; i < s.v; i++)
-        rows[i] = i * packed->cols;
+        rows[i] = (i - s.v) * packed->cols; /* strips count from 1 */
     LAC_TRY(lac_body_ints(graph, s.v, rows, &place, err));
     LAC_TRY(lac_body_op(graph, "Add", 2, (int[]){v, place}, &v, NULL, err));
-    LAC_TRY(lac_body_reshape(graph, bad, 2, (int64_t[]){padded, 1}, &list[0], err));
-    LAC_TRY(lac_body_ints(graph, 1, &all, &list[1], err));
-    list[2] = v;
-    LAC_TRY(lac_body_op(graph, "Where", 3, list, &v, NULL, err));
     LAC_TRY(lac_body_reshape(graph, v, 1, (int64_t[]){padded * s.v}, &list[1], err));
     LAC_TRY(body_values(graph, &s, padded, field[VALUES], &list[2], err));
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){all + 1}, &list[0], err));
-    LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &v, NULL, err));
-    LAC_TRY(lac_body_slice(graph, v, 0, 0, packed->rows * packed->cols, &v, err));
-    LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){packed->rows, packed->cols}, &v, err));
-    return lac_body_cast(graph, v, packed->dtype, matrix, err);
+    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){all}, &list[0], err));
+    LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &v, &node, err));
+    LAC_TRY(lac_node_set_string(graph, node, "reduction", "add", err));
+    LAC_TRY(lac_body_cast(graph, v, packed->dtype, &v, err));
+    LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){s.strips * s.v, packed->cols}, matrix, err));
+    return packed->rows == s.strips * s.v
+               ? LAC_OK
+               : lac_body_slice(graph, *matrix, 0, 0, packed->rows, matrix, err);
 }
 
 static const lac_param params[] = {
