@@ -35,21 +35,21 @@ SDDMM_INLINE void chunk(__m256i sum[8], const queries *q, int v, const int8_t *k
     }
 }
 
-SDDMM_INLINE void products(const queries *q, int v, int64_t dim, const int8_t *const at[8],
-                           const int32_t key_sum[8], int32_t *out)
+SDDMM_INLINE void group(const queries *q, int v, int64_t dim, const int8_t *key, const int32_t c[8],
+                        int32_t *out)
 {
-    (void)key_sum;
     for (int j = 0; j < 8; j++) {
         __m256i sum[8];
+        const int8_t *at = key + c[j] * dim;
         int64_t k = 0;
 #pragma GCC unroll 8
         for (int i = 0; i < v; i++)
             sum[i] = _mm256_setzero_si256();
         for (; k + 16 <= dim; k += 16)
-            chunk(sum, q, v, at[j] + k, k);
+            chunk(sum, q, v, at + k, k);
         if (k < dim) {
             int8_t last[16] = {0};
-            memcpy(last, at[j] + k, (size_t)(dim - k));
+            memcpy(last, at + k, (size_t)(dim - k));
             chunk(sum, q, v, last, k);
         }
 #pragma GCC unroll 2
@@ -57,21 +57,30 @@ SDDMM_INLINE void products(const queries *q, int v, int64_t dim, const int8_t *c
             __m256i zero = _mm256_setzero_si256();
             __m256i a = _mm256_hadd_epi32(sum[i], sum[i + 1]);
             __m256i b = v == 2 ? zero : _mm256_hadd_epi32(sum[i + 2], sum[i + 3]);
-            __m256i c = _mm256_hadd_epi32(a, b);
+            __m256i ab = _mm256_hadd_epi32(a, b);
             _Alignas(16) int32_t four[4];
-            _mm_store_si128((__m128i *)four, _mm_add_epi32(_mm256_castsi256_si128(c),
-                                                           _mm256_extracti128_si256(c, 1)));
+            _mm_store_si128((__m128i *)four, _mm_add_epi32(_mm256_castsi256_si128(ab),
+                                                           _mm256_extracti128_si256(ab, 1)));
             for (int n = 0; n < 4 && i + n < v; n++)
                 out[8 * (i + n) + j] = four[n];
         }
     }
 }
 
+SDDMM_INLINE void products(const queries *q, int v, int64_t dim, const int8_t *key,
+                           const int32_t *c, const int32_t *sum, int groups, int32_t *out)
+{
+    (void)sum;
+    for (int i = 0; i < groups; i++, c += 8, out += 8 * v)
+        group(q, v, dim, key, c, out);
+}
+
+/* Measured on one core of an AMD EPYC (family 25, model 17): 64 elements, strips of 8. */
 #define NAME          "sddmm_sr_bcrs_s8_avx2"
 #define ISA           LAC_ISA_AVX2
 #define ROW           lac_kernel_sddmm_sr_bcrs_s8_avx2
 #define KEY_SUMS      0
-#define SECONDS       2e-11
+#define SECONDS       (1 / 50e9)
 #define SECONDS_STRIP 5e-8
 #include "cpu/sddmm_body.inc"
 #endif
