@@ -6,6 +6,7 @@ lacuna=${LACUNA:?path of the command}
 export PYTHONPATH=tests/cli PYTHONDONTWRITEBYTECODE=1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME="$work/cache" # the machine is measured for this test alone
 failures=0
 
 fail() {
@@ -177,11 +178,30 @@ check "bench --json" "$work/out" <<'PY'
 import json, sys
 whole = json.load(open(sys.argv[1]))
 for row in whole["layers"]:
-    assert {"ms_dense", "speedup", "gbps"} <= set(row), row
+    assert {"ms_dense", "speedup", "gbps", "ms_dense_int8", "roofline", "break_even_sparsity",
+            "break_even_label", "shape", "bound"} <= set(row), row
+    if row["macs"]:
+        assert row["roofline"] > 0 and row["density"] > 0 and row["shape"], row
+        assert row["break_even_label"] in (None, "estimated"), row
 assert any(row["speedup"] is None for row in whole["layers"]) or all(r["macs"] for r in whole["layers"])
 total = whole["total"]
 assert abs(total["speedup"] - total["ms_dense"] / total["ms"]) < 1e-9, total
 PY
+good bench --machine --json
+check "bench --machine" "$work/out" <<'PY'
+import json, sys
+machine = json.load(open(sys.argv[1]))
+assert machine["schema"] == "lacuna.machine/1", machine
+assert machine["l1_read_gbps"] > 0 and machine["one_thread"][0]["isa"] == "ref", machine
+assert machine["threads"][0]["threads"] == 1, machine
+PY
+cp "$work/out" "$work/machine"
+good bench --machine --json
+cmp -s "$work/machine" "$work/out" || fail "bench --machine: not kept"
+good bench "$work/two.onnx" --runs 3 --break-even --svg "$work/roof.svg"
+python3 -c 'import sys, xml.etree.ElementTree as e; assert e.parse(sys.argv[1]).getroot().tag.endswith("svg")' \
+    "$work/roof.svg" || fail "bench --svg: not SVG"
+grep -q 'break-even: the least share of zeros' "$work/out" || fail "bench: no break-even"
 good bench "$work/two.onnx" --runs 3
 grep -q '^speed-up: the dense time over this one' "$work/out" || fail "bench: no direction"
 

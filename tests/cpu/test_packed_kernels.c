@@ -64,6 +64,41 @@ static void make(lac_tensor *tensor, lac_dtype dtype, int64_t rows, int64_t cols
     check(lac_tensor_make(tensor, dtype, cols ? 2 : 1, (int64_t[]){rows, cols}, &err), &err);
 }
 
+/* Formats with a float scale for each group: integer sums are exact inside a group only. */
+static bool has_groups(const char *format)
+{
+    return strcmp(format, "intq") == 0 || strcmp(format, "bcq") == 0;
+}
+
+static int group_of(const test_case *c)
+{
+    return 32 << c->pattern_m % 3;
+}
+
+/* intq: any codes; bcq: any signs, scales in a ratio of more than 2. */
+static void fill_groups(lac_tensor *w, const char *format, const test_case *c)
+{
+    int group = group_of(c), bits = c->bits % 3 + 2, planes = c->bits % 4 + 1;
+    for (int64_t i = 0; i < c->n * c->k; i++) {
+        int64_t block = i / c->k * 64 + i % c->k / group;
+        double scale = 0.0625 * (double)(block % 7 + 1), value = 0;
+        int zero = c->pattern_n % 2 ? 1 << (bits - 1) : (int)(block % (1 << bits));
+        if (strcmp(format, "intq") == 0) {
+            value = c->extremes ? (i % 5 ? (1 << bits) - 1 : 0) : (double)below(1 << bits);
+            value = (value - zero) * scale;
+        } else {
+            /* the largest value of the group and those one sign away are there: a grid that the
+             * packer finds */
+            for (int p = 0; p < planes; p++) {
+                int64_t at = i % c->k % group;
+                bool plus = at == 0 || (at <= planes ? at != p + 1 : below(2));
+                value += (c->extremes || plus ? 1 : -1) * scale * (double)(1 << 2 * p);
+            }
+        }
+        lac_tensor_set(w, i, value);
+    }
+}
+
 /* A matrix that the format holds. */
 static void fill_weights(lac_tensor *w, const char *format, const test_case *c)
 {
@@ -72,6 +107,10 @@ static void fill_weights(lac_tensor *w, const char *format, const test_case *c)
     for (int64_t i = 0; i < codes; i++)
         book[i] = c->weight_dtype == LAC_I8 ? (double)(below(255) - 127) : uniform() * 2 - 1;
     make(w, c->weight_dtype, c->n, c->k);
+    if (has_groups(format)) {
+        fill_groups(w, format, c);
+        return;
+    }
     for (int64_t n = 0; n < c->n; n++) {
         float scale = 0.01f * (float)(n % 7 + 1);
         for (int64_t group = 0; group < c->k; group += c->pattern_m) {
@@ -219,6 +258,11 @@ static void build(built *b, const lac_kernel *kernel, const test_case *c)
     else if (strcmp(kernel->format, "eie-csc") == 0)
         snprintf(text, sizeof text, "eie-csc:pe=%d,code_bits=%d,index_bits=%d", c->pattern_m,
                  c->bits, c->pattern_n % 5 + 1);
+    else if (strcmp(kernel->format, "intq") == 0)
+        snprintf(text, sizeof text, "intq:bits=%d,group=%d,zero=%s", c->bits % 3 + 2, group_of(c),
+                 c->pattern_n % 2 ? "middle" : "stored");
+    else if (strcmp(kernel->format, "bcq") == 0)
+        snprintf(text, sizeof text, "bcq:planes=%d,group=%d", c->bits % 4 + 1, group_of(c));
     else
         snprintf(text, sizeof text, "%s", kernel->format);
     check(lac_format_parse(text, &format, &params, &err), &err);
@@ -339,6 +383,8 @@ static test_case plain_case(const lac_kernel *kernel, int shape, int pattern)
                    .bits = pattern % 8 + 1,
                    .weight_dtype = kernel->dtype == LAC_F32 ? LAC_F32 : LAC_I8,
                    .output = kernel->dtype == LAC_F32 ? LAC_F32 : LAC_I32};
+    if (has_groups(kernel->format))
+        c.weight_dtype = c.output = LAC_F32;
     return c;
 }
 
@@ -387,7 +433,8 @@ static void test_epilogues(void **unused)
 /* Float activations with integers packed: the scale turns them into weights. */
 static void visit_weight_only(const lac_kernel *kernel)
 {
-    if (kernel->dtype != LAC_F32 || strcmp(kernel->format, "int8") == 0)
+    if (kernel->dtype != LAC_F32 || strcmp(kernel->format, "int8") == 0 ||
+        has_groups(kernel->format))
         return;
     for (int s = 0; s < N_SHAPES; s += 2) {
         test_case c = plain_case(kernel, s, s % N_PATTERNS);
