@@ -65,7 +65,6 @@ AVX2_INLINE void step(sums *sum, int rows, bool wide, const char *const at[4],
     IN_MEMORY(words);
 #pragma GCC unroll 2
     for (int pair = 0; pair < 2; pair++)
-#pragma GCC unroll 4
         for (int block = 0; block < 4 / rows; block++) {
             __m128i a = _mm_loadu_si128((const __m128i *)(at[2 * pair] + 16 * block));
             __m128i b = _mm_loadu_si128((const __m128i *)(at[2 * pair + 1] + 16 * block));
