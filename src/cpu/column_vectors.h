@@ -1,6 +1,6 @@
 /* What the kernels of column vectors share on every instruction set. */
-#ifndef LACUNA_CPU_VECTORS_H
-#define LACUNA_CPU_VECTORS_H
+#ifndef LACUNA_CPU_COLUMN_VECTORS_H
+#define LACUNA_CPU_COLUMN_VECTORS_H
 
 #include "format/delta.h"
 #include "format/sr_bcrs.h"

@@ -1,5 +1,5 @@
-/* See vectors.h. */
-#include "cpu/vectors.h"
+/* See column_vectors.h. */
+#include "cpu/column_vectors.h"
 
 #include <stdio.h>
 
