@@ -68,14 +68,19 @@ static bool float_or_none(const lac_layer *layer, lac_role role, int64_t count)
 
 bool lac_packed_can_run(const lac_layer *layer, uint32_t dtypes, char *why, size_t why_size)
 {
+    lac_gemm_shape shape;
+    if (!layer->operand[LAC_ROLE_WEIGHTS].packed)
+        return refuse(why, why_size, "weights are not packed");
+    return lac_gemm_shape_of(layer, &shape, why, why_size) &&
+           lac_packed_takes(layer, shape, dtypes, why, why_size);
+}
+
+bool lac_packed_takes(const lac_layer *layer, lac_gemm_shape shape, uint32_t dtypes, char *why,
+                      size_t why_size)
+{
     const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
     const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
     bool integer = x->tensor.dtype != LAC_F32;
-    lac_gemm_shape shape;
-    if (!w->packed)
-        return refuse(why, why_size, "weights are not packed");
-    if (!lac_gemm_shape_of(layer, &shape, why, why_size))
-        return false;
     if (w->packed->rows != shape.n || w->packed->cols != shape.k) {
         if (why_size)
             snprintf(why, why_size, "packed weights are %lld x %lld, the layer has %lld x %lld",

@@ -22,6 +22,10 @@ bool lac_gemm_shape_of(const lac_layer *layer, lac_gemm_shape *shape, char *why,
  * tensor or per output; an output that lac_epilogue writes. */
 bool lac_packed_can_run(const lac_layer *layer, uint32_t dtypes, char *why, size_t why_size);
 
+/* The same but for the shape, which the caller knows: a product of `shape`, weights packed. */
+bool lac_packed_takes(const lac_layer *layer, lac_gemm_shape shape, uint32_t dtypes, char *why,
+                      size_t why_size);
+
 /* Numbers of one run, made anew each time because scales may come from the data. */
 typedef struct lac_packed_numbers {
     float *scale;    /* [n] room */
