@@ -47,7 +47,7 @@ bool lac_nm_can_run(const lac_layer *layer, char *why, size_t why_size)
     bool integer = layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype != LAC_F32;
     lac_conv_geometry g;
     lac_gemm_shape shape;
-    lac_nm_cut cut;
+    lac_nm_cut cut = {0};
     lac_error err = {0};
     if (!packed)
         return refuse(why, why_size, "weights are not packed");
@@ -74,18 +74,17 @@ void lac_nm_release(void *state)
         return;
     lac_packed_numbers_release(&w->numbers);
     lac_free(w->row_at);
-    lac_free(w->window_at);
+    lac_free(w->turn);
     lac_free(w->copy);
-    lac_free(w->sums);
     lac_free(w);
 }
 
 size_t lac_nm_bytes(const void *state)
 {
     const lac_nm_state *w = state;
-    return sizeof *w + (size_t)(w->shape.m + w->cut.windows) * sizeof(int64_t) +
-           (w->copy ? (size_t)(w->pixels * w->pixel) * w->element : 0) +
-           (w->sums ? (size_t)(w->shape.m * w->cut.panels * LAC_NM_COLUMNS) * sizeof(float) : 0);
+    return sizeof *w + (size_t)w->shape.m * sizeof(int64_t) +
+           (size_t)w->cut.panel_steps * sizeof *w->turn +
+           (w->copy ? (size_t)(w->pixels * w->pixel) * w->element : 0);
 }
 
 /* Sums of the weights of each output. */
@@ -94,34 +93,47 @@ LAC_CLONES static void sum_weights(const lac_nm_cut *cut, const uint8_t *values,
 {
     for (int64_t panel = 0; panel < cut->panels; panel++) {
         int32_t total[LAC_NM_SLOTS] = {0};
-        for (int64_t i = 0; i < cut->windows * cut->steps; i++, values += cut->value_bytes)
+        for (int64_t i = 0; i < cut->panel_values / LAC_NM_SLOTS; i++, values += LAC_NM_SLOTS)
             if (cut->value_bits == 8)
                 for (int e = 0; e < LAC_NM_SLOTS; e++)
                     total[e] += (int8_t)values[e];
             else
-                for (int e = 0; e < LAC_NM_SLOTS / 2; e++) {
-                    total[e] += ((values[e] & 15) ^ 8) - 8;
-                    total[e + LAC_NM_SLOTS / 2] += (int8_t)values[e] >> 4;
-                }
+                for (int e = 0; e < LAC_NM_SLOTS; e++)
+                    total[e] += ((values[e] & 15) ^ 8) - 8 + ((int8_t)values[e] >> 4);
         for (int e = 0; e < LAC_NM_SLOTS; e++)
             if (panel * LAC_NM_COLUMNS + e / 4 < n)
                 sum[panel * LAC_NM_COLUMNS + e / 4] += total[e];
     }
 }
 
+/* Windows that a load covers. */
+static int64_t group_of(const lac_nm_state *w)
+{
+    int64_t group = w->plan->group / w->cut.window;
+    return group > 1 ? group : 1;
+}
+
 static void make_tables(lac_nm_state *w)
 {
     const lac_nm_cut *cut = &w->cut;
+    const lac_conv_geometry *g = &w->conv;
+    int64_t group = group_of(w);
+    w->plain = (cut->m & (cut->m - 1)) == 0 && cut->value_bits == 8;
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 32; j++) {
+            w->shift[i][j] = (uint16_t)(i * cut->place_bits);
+            w->nibble[i & 1][j] = (uint16_t)(4 * (i & 1));
+        }
     for (int slot = 0; slot < cut->slots; slot++) {
         int base = lac_nm_base(cut, slot);
         base = base < 0 ? 0 : base;
         w->slot_sub[slot] = base / cut->sub * cut->sub;
         w->slot_group[slot] = base % cut->sub;
-        if (cut->depth == 4)
+        for (int i = 0; cut->depth == 4 && i < group; i++)
             for (int column = 0; column < LAC_NM_COLUMNS; column++)
-                w->base[slot / 4][column * 4 + slot % 4] = (uint8_t)base;
+                w->base[i * cut->steps + slot / 4][column * 4 + slot % 4] =
+                    (uint8_t)(i * cut->window + base);
     }
-    const lac_conv_geometry *g = &w->conv;
     for (int64_t row = 0; row < w->shape.m; row++) {
         int64_t q = row % g->q, p = row / g->q % g->p, batch = row / g->q / g->p;
         w->row_at[row] = (batch * w->image + p * g->stride_h * w->line +
@@ -129,17 +141,27 @@ static void make_tables(lac_nm_state *w)
                          (int64_t)w->element;
     }
     int64_t each = (g->c + cut->window - 1) / cut->window; /* windows of a place (r, s) */
-    for (int64_t i = 0; i < cut->windows; i++) {
-        int64_t r = i / each / g->s, s = i / each % g->s;
-        w->window_at[i] = (r * g->dilation_h * w->line + s * g->dilation_w * w->pixel +
-                           i % each * cut->window) *
-                          (int64_t)w->element;
+    for (int64_t t = 0; t < cut->panel_steps; t++) {
+        int64_t place = t / cut->steps / each, window = t / cut->steps % each;
+        int64_t r = place / g->s, s = place % g->s, per = 8 / cut->place_bits;
+        int slot = (int)(t % cut->steps) * cut->depth;
+        w->turn[t] = (lac_nm_turn){
+            .at = (r * g->dilation_h * w->line + s * g->dilation_w * w->pixel +
+                   window / group * group * cut->window) *
+                  (int64_t)w->element,
+            .index = (int32_t)(t / per * cut->unit),
+            .shift = (uint8_t)(t % per),
+            .nibble = t % 2,
+            .base = (uint8_t)(cut->depth == 4 ? window % group * cut->steps + t % cut->steps
+                                              : w->slot_group[slot]),
+            .slot = (uint8_t)slot};
     }
 }
 
 static lac_status fill(lac_nm_state *w, const lac_layer *layer, lac_error *err)
 {
     const lac_packed *packed = layer->operand[LAC_ROLE_WEIGHTS].packed;
+    const lac_nm_plan *plan = w->plan;
     lac_dtype dtype = layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype;
     bool integer = dtype != LAC_F32;
     lac_conv_geometry *g = &w->conv;
@@ -155,18 +177,16 @@ static lac_status fill(lac_nm_state *w, const lac_layer *layer, lac_error *err)
         sum_weights(cut, w->values, w->shape.n, w->numbers.sum);
     w->element = integer ? 1 : sizeof(float);
 
-    /* Where a load of a window reaches: in place only when nothing lies behind the channels. */
-    int unit = w->plan->span ? w->plan->span : 16, reach = unit;
-    if (!w->plan->span)
-        while (reach < cut->window)
-            reach *= 2;
-    else
-        reach = (cut->sub + unit - 1) / unit * unit + (cut->subs - 1) * cut->sub;
+    /* Read in place only when no load reaches behind the channels, or straddles lines. */
     bool padded = g->pad_top + g->pad_left + g->pad_bottom + g->pad_right > 0;
-    int64_t channels = (g->c + cut->window - 1) / cut->window * cut->window, count;
-    bool copied = dtype == LAC_I8 || padded || channels != g->c || reach > cut->window;
+    int64_t each = (g->c + cut->window - 1) / cut->window, group = group_of(w), count;
+    int64_t reach = (each - 1) / group * group * cut->window, wide = each * cut->window;
+    reach += plan->reach ? plan->reach : (cut->subs - 1) * cut->sub + (cut->sub + 15) / 16 * 16;
+    int64_t unit = plan->align ? plan->align / (int64_t)w->element : 1;
+    reach = reach > wide ? reach : wide;
+    bool copied = dtype == LAC_I8 || padded || reach > g->c || g->c % unit;
     int64_t height = g->h + g->pad_top + g->pad_bottom, width = g->w + g->pad_left + g->pad_right;
-    w->pixel = copied ? channels : g->c;
+    w->pixel = copied ? (reach + unit - 1) / unit * unit : g->c;
     LAC_TRY(lac_shape_count(4, (int64_t[]){g->batch, height, width, w->pixel * 4}, &count, err));
     w->line = width * w->pixel;
     w->image = height * w->line;
@@ -177,18 +197,11 @@ static lac_status fill(lac_nm_state *w, const lac_layer *layer, lac_error *err)
             return LAC_ERROR_MEMORY;
     }
     w->row_at = lac_alloc((size_t)w->shape.m, sizeof *w->row_at, err);
-    w->window_at = lac_alloc((size_t)cut->windows, sizeof *w->window_at, err);
-    if (!w->row_at || !w->window_at)
+    w->turn = lac_alloc((size_t)cut->panel_steps, sizeof *w->turn, err);
+    if (!w->row_at || !w->turn)
         return LAC_ERROR_MEMORY;
     make_tables(w);
-    if (w->plan->block && w->shape.m >= w->plan->block_from) {
-        LAC_TRY(lac_shape_count(
-            3, (int64_t[]){w->shape.m + LAC_NM_TOKENS, cut->panels, LAC_NM_COLUMNS}, &count, err));
-        w->sums = lac_alloc_raw((size_t)count, sizeof *w->sums, err);
-        if (!w->sums)
-            return LAC_ERROR_MEMORY;
-    }
-    int64_t cached = (24 << 10) / (int64_t)((size_t)w->shape.k * w->element), rows = w->plan->rows;
+    int64_t cached = (13 << 10) / (int64_t)((size_t)w->shape.k * w->element), rows = plan->rows;
     w->chunk = cached < rows ? rows : cached / rows * rows;
     return LAC_OK;
 }
@@ -236,7 +249,7 @@ static void copy_lines(void *context, int64_t begin, int64_t end)
         for (int64_t i = 0; i < width; i++, to += (size_t)w->pixel * size) {
             int64_t x = i - g->pad_left;
             if (y < 0 || y >= g->h || x < 0 || x >= g->w)
-                memset(to, w->pad, pixel); /* floats: 0 */
+                memset(to, w->pad, (size_t)w->pixel * size); /* floats: 0 */
             else
                 copy_pixel(w, to, from + (size_t)x * pixel);
         }
@@ -262,15 +275,6 @@ static void panel_range(void *context, int64_t begin, int64_t end)
     }
 }
 
-static void block_range(void *context, int64_t begin, int64_t end)
-{
-    const lac_nm_state *w = context;
-    for (int64_t item = begin; item < end; item++) {
-        int64_t row = item * LAC_NM_TOKENS, last = row + LAC_NM_TOKENS;
-        w->plan->block(w, row, last < w->shape.m ? last : w->shape.m);
-    }
-}
-
 lac_status lac_nm_run(const lac_layer *layer, void *state, lac_error *err)
 {
     lac_nm_state *w = state;
@@ -287,10 +291,6 @@ lac_status lac_nm_run(const lac_layer *layer, void *state, lac_error *err)
     else if (w->copy)
         lac_parallel_for(w->pixels * w->pixel / w->line, 1 + 65536 / w->line, copy_lines, w);
     w->x = w->copy ? w->copy : x->data;
-    if (w->sums) {
-        lac_parallel_for((w->shape.m + LAC_NM_TOKENS - 1) / LAC_NM_TOKENS, 1, block_range, w);
-        return LAC_OK;
-    }
     int64_t items = (w->shape.m + w->chunk - 1) / w->chunk * w->cut.panels;
     int64_t rows = w->shape.m < w->chunk ? w->shape.m : w->chunk;
     int64_t work = 1 + w->cut.windows * w->cut.steps * rows; /* steps of an item */
@@ -302,13 +302,12 @@ double lac_nm_cost(const lac_layer *layer, double step)
 {
     lac_conv_geometry g;
     lac_gemm_shape shape;
-    lac_nm_cut cut;
+    lac_nm_cut cut = {0};
     lac_error err = {0};
     const lac_packed *packed = layer->operand[LAC_ROLE_WEIGHTS].packed;
     if (!packed || !shape_of(layer, &g, &shape, NULL, 0) ||
         lac_nm_cut_of(packed, &cut, &err) != LAC_OK)
         return 1e30;
-    double steps = (double)(cut.panels * cut.windows * cut.steps);
-    return lac_packed_seconds(step * steps * (double)shape.m,
-                              steps * (double)(cut.value_bytes + cut.index_bytes), &shape);
+    return lac_packed_seconds(step * (double)(cut.panels * cut.panel_steps) * (double)shape.m,
+                              (double)(cut.panels * (cut.panel_values + cut.panel_index)), &shape);
 }

@@ -3,7 +3,7 @@
  * panel of outputs; the weights are read where they lie in the fields of the format.
  *
  * Convolutions of any window: a window of K lies in the channels of one place (r, s), so that with
- * channels last it is a run of memory, `window_at` bytes behind the pixel's first. */
+ * channels last it is a run of memory, `turn.at` bytes behind the pixel's first. */
 #ifndef LACUNA_CPU_NM_GEMM_H
 #define LACUNA_CPU_NM_GEMM_H
 
@@ -15,21 +15,30 @@ typedef struct lac_nm_state lac_nm_state;
 
 /* Sums and finishes the outputs of `panel` for the rows [row, end). */
 typedef void lac_nm_panel(const lac_nm_state *w, int64_t panel, int64_t row, int64_t end);
-/* Sums and finishes all outputs for the rows [row, end), at most LAC_NM_TOKENS. */
-typedef void lac_nm_block(const lac_nm_state *w, int64_t row, int64_t end);
-
-enum { LAC_NM_TOKENS = 64 };
-
 /* How a row of the table goes about it. */
 typedef struct lac_nm_plan {
     lac_nm_panel *panel;
-    lac_nm_block *block; /* for many tokens; NULL: panel for all */
-    int64_t block_from;  /* tokens */
     int rows;            /* tokens of a register block of `panel` */
-    int span;            /* activations that a load covers: 16, or the window rounded up (0) */
+    int group;           /* windows of so many columns together are read by one load; 0: each alone */
+    int reach; /* columns read from the start of a load on; 0: sub-windows by 16 each */
+    int align;           /* bytes: loads should not straddle lines of the cache */
 } lac_nm_plan;
 
-struct lac_nm_state {
+/* Where things are for a step of a panel, any panel: precomputed, as registers are few. */
+typedef struct lac_nm_turn {
+    int64_t at;     /* bytes behind a row's first: the columns to load */
+    int32_t index;  /* bytes behind the panel's first: the places */
+    uint8_t shift;  /* which of the shifts widens them */
+    uint8_t nibble; /* and 4-bit values */
+    uint8_t base;   /* which row of `base` to add; floats: what to add */
+    uint8_t slot;   /* first of the step, within its window */
+} lac_nm_turn;
+
+struct lac_nm_state { /* vectors first: aligned as the state is */
+    /* int8: first column, within a load, of the group of each element of its steps */
+    uint8_t base[LAC_NM_SLOTS / 4][LAC_NM_SLOTS];
+    uint16_t shift[4][32];  /* that widen the places of steps that share bytes */
+    uint16_t nibble[2][32]; /* and 4-bit values */
     const lac_nm_plan *plan;
     lac_gemm_shape shape;
     lac_conv_geometry conv; /* a product is the one of 1 x 1 windows over m pixels */
@@ -37,13 +46,13 @@ struct lac_nm_state {
     lac_packed_numbers numbers;
     size_t element;                          /* bytes of an activation */
     int64_t pixel, line, image;              /* elements from one to the next, as read */
-    int64_t *row_at, *window_at;             /* bytes, of each row (pixel) and window of K */
+    int64_t *row_at;                         /* bytes, of each row (pixel) */
+    lac_nm_turn *turn;                       /* [panel_steps] */
     uint8_t *copy;                           /* activations shifted or padded; NULL: read in place */
     int64_t pixels;                          /* of the copy */
-    float *sums;                             /* of plan->block: [m up to 64s][panels][16] */
     int64_t chunk;                           /* rows whose activations stay in the cache */
-    uint8_t base[LAC_NM_SLOTS / 4][LAC_NM_SLOTS]; /* int8: of each element of a step: lac_nm_base */
-    int slot_sub[LAC_NM_SLOTS];   /* of each slot: first column of its sub-window */
+    bool plain; /* int8: values of 8 bits, places may be or-ed to base */
+    int slot_sub[LAC_NM_SLOTS];   /* of each slot of a window: first column of its sub-window */
     int slot_group[LAC_NM_SLOTS]; /* and of its group within that */
     const uint8_t *index, *values;
     /* during a run */
@@ -62,11 +71,15 @@ size_t lac_nm_bytes(const void *state);
 /* Seconds when a step costs `step` for each token, and a byte of the fields is read once. */
 double lac_nm_cost(const lac_layer *layer, double step);
 
-/* Element `e` of the step at `values` of a field of int8 or int4. */
-static inline int lac_nm_int(const lac_nm_cut *cut, const uint8_t *values, int e)
+/* The same pointer, but the compiler must read anew what it points to: the offsets of many rows do
+ * not fit, and GCC would keep them in vector registers, where moving them competes with the work.
+ */
+static inline const int64_t *lac_nm_again(const int64_t *pointer)
 {
-    return cut->value_bits == 8 ? (int8_t)values[e]
-                                : (lac_nm_get(values, LAC_NM_SLOTS, 4, e) ^ 8) - 8;
+#ifdef __GNUC__
+    __asm__("" : "+r"(pointer));
+#endif
+    return pointer;
 }
 
 /* Rows from the functions PREFIX_plan and PREFIX_step (seconds). */

@@ -54,34 +54,31 @@ lac_status lac_nm_cut_of(const lac_packed *packed, lac_nm_cut *cut, lac_error *e
     cut->slots = cut->steps * cut->depth;
     cut->windows = (packed->cols + cut->window - 1) / cut->window;
     cut->panels = (packed->rows + COLUMNS - 1) / COLUMNS;
-    cut->index_bytes = COLUMNS * cut->depth * cut->place_bits / 8;
-    cut->value_bytes = COLUMNS * cut->depth * cut->value_bits / 8;
+    cut->unit = COLUMNS * cut->depth;
     int64_t total; /* the padded matrix and the fields must be countable too */
-    return lac_shape_count(4,
-                           (int64_t[]){cut->panels, cut->windows, COLUMNS,
-                                       cut->window + cut->slots * 5},
-                           &total, err);
-}
-
-static int64_t all_steps(const lac_nm_cut *cut)
-{
-    return cut->panels * cut->windows * cut->steps;
+    LAC_TRY(lac_shape_count(
+        4, (int64_t[]){cut->panels + 1, cut->windows + 4, COLUMNS, cut->window + cut->slots * 5},
+        &total, err));
+    cut->panel_steps = cut->windows * cut->steps;
+    cut->panel_index = (cut->panel_steps * cut->place_bits + 7) / 8 * cut->unit;
+    cut->panel_values = (cut->panel_steps * cut->value_bits + 7) / 8 * cut->unit;
+    return LAC_OK;
 }
 
 static lac_status bytes_after(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
                               lac_error *err)
 {
     (void)matrix;
-    lac_nm_cut cut;
+    lac_nm_cut cut = {0};
     LAC_TRY(lac_nm_cut_of(packed, &cut, err));
-    *result = all_steps(&cut) * (cut.value_bytes + cut.index_bytes);
+    *result = cut.panels * (cut.panel_values + cut.panel_index);
     return LAC_OK;
 }
 
 /* Elements of the field of values. */
 static int64_t value_count(const lac_packed *packed, const lac_nm_cut *cut)
 {
-    return all_steps(cut) * cut->value_bytes * 8 / lac_dtype_bits(packed->dtype);
+    return cut->panels * cut->panel_values * 8 / lac_dtype_bits(packed->dtype);
 }
 
 static bool is_zero(const char *element, lac_dtype dtype)
@@ -130,7 +127,7 @@ static lac_status places(const lac_packed *packed, const lac_nm_cut *cut, const 
 static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
                         lac_error *err)
 {
-    lac_nm_cut cut;
+    lac_nm_cut cut = {0};
     uint32_t keep;
     int nonzeros;
     LAC_TRY(lac_nm_cut_of(packed, &cut, err));
@@ -142,24 +139,39 @@ static lac_status bytes(const lac_packed *packed, const lac_tensor *matrix, int6
     return bytes_after(packed, matrix, result, err);
 }
 
-/* The bytes of kept element `element` of a step, to be read or written. */
-static char *value_at(const lac_packed *packed, const lac_nm_cut *cut, int64_t step, int element)
+/* A kept element: its row of the padded matrix, and where it stands. */
+typedef struct spot {
+    int64_t panel, step;
+    int element;
+} spot;
+
+static spot spot_of(const lac_nm_cut *cut, int64_t r, int64_t window, int slot)
 {
-    return (char *)packed->field[VALUES].data + step * cut->value_bytes +
-           element * (cut->value_bits / 8);
+    return (spot){r / COLUMNS, lac_nm_step(cut, window, slot),
+                  (int)(r % COLUMNS) * cut->depth + slot % cut->depth};
 }
 
-static void value_get(const lac_packed *packed, const lac_nm_cut *cut, int64_t step, int element,
-                      char *value)
+static uint8_t *index_of(const lac_packed *packed, const lac_nm_cut *cut, spot at)
 {
-    const char *from = value_at(packed, cut, step, element);
-    if (cut->value_bits == 4) {
-        from = value_at(packed, cut, step, 0);
-        int bits = lac_nm_get((const uint8_t *)from, COLUMNS * cut->depth, 4, element);
-        *value = (char)((bits ^ 8) - 8);
-    } else {
+    return (uint8_t *)packed->field[INDEX].data + at.panel * cut->panel_index;
+}
+
+/* The bytes of an element of 8 bits or more; of 4: of the panel. */
+static uint8_t *value_at(const lac_packed *packed, const lac_nm_cut *cut, spot at)
+{
+    uint8_t *panel = (uint8_t *)packed->field[VALUES].data + at.panel * cut->panel_values;
+    return cut->value_bits == 4
+               ? panel
+               : panel + (at.step * cut->unit + at.element) * (cut->value_bits / 8);
+}
+
+static void value_get(const lac_packed *packed, const lac_nm_cut *cut, spot at, char *value)
+{
+    const uint8_t *from = value_at(packed, cut, at);
+    if (cut->value_bits == 4)
+        *value = (char)((lac_nm_get(from, cut->unit, 4, at.step, at.element) ^ 8) - 8);
+    else
         memcpy(value, from, (size_t)cut->value_bits / 8);
-    }
 }
 
 /* Row r of the padded matrix, the group of `slot` in `window`. */
@@ -179,30 +191,26 @@ static lac_status pack_group(lac_packed *packed, const lac_nm_cut *cut, const la
     for (int i = 0; i < cut->m; i++) {
         if (!(keep >> i & 1))
             continue;
-        int64_t step = lac_nm_step(cut, r / COLUMNS, window, slot);
-        int element = (int)(r % COLUMNS) * cut->depth + slot % cut->depth;
-        lac_nm_put((uint8_t *)packed->field[INDEX].data + step * cut->index_bytes,
-                   COLUMNS * cut->depth, cut->place_bits, element, i);
-        slot++;
+        spot at = spot_of(cut, r, window, slot++);
+        lac_nm_put(index_of(packed, cut, at), cut->unit, cut->place_bits, at.step, at.element, i);
         if (r >= packed->rows || first + i >= packed->cols)
             continue;
         const char *from =
             (const char *)matrix->data + (size_t)(r * packed->cols + first + i) * size;
         if (cut->value_bits == 4)
-            lac_nm_put((uint8_t *)value_at(packed, cut, step, 0), COLUMNS * cut->depth, 4, element,
-                       *from & 15);
+            lac_nm_put(value_at(packed, cut, at), cut->unit, 4, at.step, at.element, *from & 15);
         else
-            memcpy(value_at(packed, cut, step, element), from, size);
+            memcpy(value_at(packed, cut, at), from, size);
     }
     return LAC_OK;
 }
 
 static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *err)
 {
-    lac_nm_cut cut;
+    lac_nm_cut cut = {0};
     LAC_TRY(lac_nm_cut_of(packed, &cut, err));
     LAC_TRY(lac_field_make(packed, VALUES, value_count(packed, &cut), err));
-    LAC_TRY(lac_field_make(packed, INDEX, all_steps(&cut) * cut.index_bytes, err));
+    LAC_TRY(lac_field_make(packed, INDEX, cut.panels * cut.panel_index, err));
     for (int64_t r = 0; r < cut.panels * COLUMNS; r++)
         for (int64_t window = 0; window < cut.windows; window++)
             for (int slot = 0; slot < cut.subs * cut.kept; slot += cut.n)
@@ -210,30 +218,25 @@ static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *
     return LAC_OK;
 }
 
-/* Column of slot within the window; its place goes into *place. */
-static int column_of(const lac_packed *packed, const lac_nm_cut *cut, int64_t step, int element,
-                     int slot, int *place)
+static int place_of(const lac_packed *packed, const lac_nm_cut *cut, spot at)
 {
-    *place = lac_nm_get((const uint8_t *)packed->field[INDEX].data + step * cut->index_bytes,
-                        COLUMNS * cut->depth, cut->place_bits, element);
-    return lac_nm_base(cut, slot) + *place;
+    return lac_nm_get(index_of(packed, cut, at), cut->unit, cut->place_bits, at.step, at.element);
 }
 
 static lac_status unpack(const lac_packed *packed, lac_tensor *matrix, lac_error *err)
 {
-    lac_nm_cut cut;
+    lac_nm_cut cut = {0};
     size_t size = (size_t)lac_dtype_bits(packed->dtype) / 8;
     LAC_TRY(lac_nm_cut_of(packed, &cut, err));
     memset(matrix->data, 0, lac_tensor_bytes(matrix));
     for (int64_t r = 0; r < packed->rows; r++)
         for (int64_t window = 0; window < cut.windows; window++)
             for (int slot = 0; slot < cut.subs * cut.kept; slot++) {
-                int64_t step = lac_nm_step(&cut, r / COLUMNS, window, slot);
-                int element = (int)(r % COLUMNS) * cut.depth + slot % cut.depth, place;
-                int64_t k = window * cut.window +
-                            column_of(packed, &cut, step, element, slot, &place);
+                spot at = spot_of(&cut, r, window, slot);
+                int64_t k =
+                    window * cut.window + lac_nm_base(&cut, slot) + place_of(packed, &cut, at);
                 if (k < packed->cols)
-                    value_get(packed, &cut, step, element,
+                    value_get(packed, &cut, at,
                               (char *)matrix->data + (size_t)(r * packed->cols + k) * size);
             }
     return LAC_OK;
@@ -245,11 +248,11 @@ static lac_status validate_window(const lac_packed *packed, const lac_nm_cut *cu
 {
     int last = -1;
     for (int slot = 0; slot < cut->slots; slot++) {
-        int64_t step = lac_nm_step(cut, r / COLUMNS, window, slot);
-        int element = (int)(r % COLUMNS) * cut->depth + slot % cut->depth, place;
+        spot at = spot_of(cut, r, window, slot);
         bool filled = slot < cut->subs * cut->kept;
         char value[4] = {0};
-        int64_t k = window * cut->window + column_of(packed, cut, step, element, slot, &place);
+        int place = place_of(packed, cut, at);
+        int64_t k = window * cut->window + lac_nm_base(cut, slot) + place;
         last = slot % cut->kept % cut->n && filled ? last : -1;
         if (filled ? place <= last || place >= cut->m : place != 0)
             return lac_fail(err, LAC_ERROR_INPUT,
@@ -258,7 +261,7 @@ static lac_status validate_window(const lac_packed *packed, const lac_nm_cut *cu
         last = place;
         if (filled && r < packed->rows && k < packed->cols)
             continue;
-        value_get(packed, cut, step, element, value);
+        value_get(packed, cut, at, value);
         if (!is_zero(value, packed->dtype))
             return lac_fail(err, LAC_ERROR_INPUT,
                             "value %d of row %lld, window %lld lies outside the matrix", slot,
@@ -269,26 +272,44 @@ static lac_status validate_window(const lac_packed *packed, const lac_nm_cut *cu
 
 static lac_status validate(const lac_packed *packed, lac_error *err)
 {
-    lac_nm_cut cut;
+    lac_nm_cut cut = {0};
     LAC_TRY(lac_nm_cut_of(packed, &cut, err));
     LAC_TRY(lac_field_check(packed, VALUES, value_count(packed, &cut), err));
-    LAC_TRY(lac_field_check(packed, INDEX, all_steps(&cut) * cut.index_bytes, err));
+    LAC_TRY(lac_field_check(packed, INDEX, cut.panels * cut.panel_index, err));
+    for (int64_t panel = 0; panel < cut.panels; panel++)
+        for (int e = 0; e < cut.unit; e++) {
+            spot at = {panel, cut.panel_steps, e};
+            bool rest = false;
+            for (; at.step % (8 / cut.place_bits); at.step++)
+                rest |= place_of(packed, &cut, at) != 0;
+            for (at.step = cut.panel_steps; cut.value_bits == 4 && at.step % 2; at.step++)
+                rest |= lac_nm_get(value_at(packed, &cut, at), cut.unit, 4, at.step, e) != 0;
+            if (rest)
+                return lac_fail(err, LAC_ERROR_INPUT,
+                                "panel %lld: the bits behind its last step are not 0",
+                                (long long)panel);
+        }
     for (int64_t r = 0; r < cut.panels * COLUMNS; r++)
         for (int64_t window = 0; window < cut.windows; window++)
             LAC_TRY(validate_window(packed, &cut, r, window, err));
     return LAC_OK;
 }
 
-/* Elements of steps in their order, from bytes that hold several: [steps][elements]. */
-static lac_status widen(lac_graph *graph, int in, int64_t steps, int64_t step_bytes, int bits,
-                        int *out, lac_error *err)
+/* Elements of `bits` bits in the order of the steps: [panels][steps * unit]. */
+static lac_status widen(const lac_nm_cut *cut, lac_graph *graph, int in, int64_t panel_bytes,
+                        int bits, int *out, lac_error *err)
 {
     lac_node *node;
     int per = 8 / bits, v;
-    LAC_TRY(lac_body_bits(graph, in, steps, step_bytes, step_bytes * per, bits, &v, err));
-    LAC_TRY(lac_body_reshape(graph, v, 3, (int64_t[]){steps, step_bytes, per}, &v, err));
+    int64_t units = panel_bytes / cut->unit;
+    LAC_TRY(lac_body_bits(graph, in, cut->panels, panel_bytes, panel_bytes * per, bits, &v, err));
+    LAC_TRY(lac_body_reshape(graph, v, 3, (int64_t[]){cut->panels * units, cut->unit, per}, &v,
+                             err));
     LAC_TRY(lac_body_op(graph, "Transpose", 1, &v, out, &node, err));
-    return lac_node_set_ints(graph, node, "perm", 3, (int64_t[]){0, 2, 1}, err);
+    LAC_TRY(lac_node_set_ints(graph, node, "perm", 3, (int64_t[]){0, 2, 1}, err));
+    LAC_TRY(lac_body_reshape(graph, *out, 2, (int64_t[]){cut->panels, units * per * cut->unit},
+                             out, err));
+    return lac_body_slice(graph, *out, 1, 0, cut->panel_steps * cut->unit, out, err);
 }
 
 /* Steps to the kept elements of each sub-window: [rows, windows, subs][kept]. */
@@ -313,15 +334,14 @@ static lac_status by_row(const lac_nm_cut *cut, lac_graph *graph, int *value, la
 static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const int *field,
                                int *matrix, lac_error *err)
 {
-    lac_nm_cut cut;
+    lac_nm_cut cut = {0};
     lac_node *node;
     int list[3], pair[2], v;
     LAC_TRY(lac_nm_cut_of(packed, &cut, err));
     int64_t rows = cut.panels * COLUMNS;
     int64_t groups = rows * cut.windows * cut.subs * (cut.kept / cut.n);
     LAC_TRY(lac_body_zeros(graph, packed->dtype, 2, (int64_t[]){groups, cut.m}, &list[0], err));
-    LAC_TRY(widen(graph, field[INDEX], all_steps(&cut), cut.index_bytes, cut.place_bits, &list[1],
-                  err));
+    LAC_TRY(widen(&cut, graph, field[INDEX], cut.panel_index, cut.place_bits, &list[1], err));
     LAC_TRY(by_row(&cut, graph, &list[1], err));
     list[2] = field[VALUES];
     if (cut.value_bits == 4) { /* -128..127 to 0..255, two numbers of 4 bits, to -8..7 */
@@ -331,7 +351,7 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
         LAC_TRY(lac_body_op(graph, "Add", 2, pair, &v, NULL, err));
         pair[0] = v;
         LAC_TRY(lac_body_op(graph, "Mod", 2, pair, &v, NULL, err));
-        LAC_TRY(widen(graph, v, all_steps(&cut), cut.value_bytes, 4, &v, err));
+        LAC_TRY(widen(&cut, graph, v, cut.panel_values, 4, &v, err));
         LAC_TRY(lac_body_cast(graph, v, LAC_I32, &pair[0], err));
         LAC_TRY(lac_body_int32s(graph, 1, &half, &pair[1], err));
         LAC_TRY(lac_body_op(graph, "Add", 2, pair, &v, NULL, err));

@@ -20,8 +20,9 @@ typedef struct lac_nm_cut {
     int slots;            /* steps * depth */
     int place_bits;       /* of a place within its group: 2, 4 or 8 */
     int value_bits;       /* 4, 8, 16 or 32 */
+    int unit;             /* elements of a step: 16 * depth */
     int64_t windows, panels;
-    int64_t index_bytes, value_bytes; /* of a step */
+    int64_t panel_steps, panel_index, panel_values; /* steps and bytes of a panel */
 } lac_nm_cut;
 
 enum { LAC_NM_VALUES, LAC_NM_INDEX }; /* fields */
@@ -36,24 +37,25 @@ static inline int lac_nm_base(const lac_nm_cut *cut, int slot)
     return sub < cut->subs ? sub * cut->sub + slot % cut->kept / cut->n * cut->m : -1;
 }
 
-/* Elements of `bits` bits (2, 4, 8; `count` of them, a step) stand so that vectors widen them by
- * one shift: byte i holds elements i, i + bytes, i + 2 bytes, ... from its low bits on. */
-static inline int lac_nm_get(const uint8_t *step, int count, int bits, int element)
+/* Number of a step within its panel. */
+static inline int64_t lac_nm_step(const lac_nm_cut *cut, int64_t window, int slot)
 {
-    int bytes = count * bits / 8;
-    return step[element % bytes] >> element / bytes * bits & ((1 << bits) - 1);
+    return window * cut->steps + slot / cut->depth;
 }
 
-static inline void lac_nm_put(uint8_t *step, int count, int bits, int element, int value)
+/* Elements of `bits` bits (2, 4, 8) of a panel, one to a byte: 8 / bits steps one behind the other
+ * share a `unit` of bytes, the first in the low bits, so that vectors widen them by one shift. */
+static inline int lac_nm_get(const uint8_t *panel, int unit, int bits, int64_t step, int element)
 {
-    int bytes = count * bits / 8;
-    step[element % bytes] |= (uint8_t)(value << element / bytes * bits);
+    int per = 8 / bits;
+    return panel[step / per * unit + element] >> (int)(step % per) * bits & ((1 << bits) - 1);
 }
 
-/* Number of a step among all. */
-static inline int64_t lac_nm_step(const lac_nm_cut *cut, int64_t panel, int64_t window, int slot)
+static inline void lac_nm_put(uint8_t *panel, int unit, int bits, int64_t step, int element,
+                              int value)
 {
-    return (panel * cut->windows + window) * cut->steps + slot / cut->depth;
+    int per = 8 / bits;
+    panel[step / per * unit + element] |= (uint8_t)(value << (int)(step % per) * bits);
 }
 
 #endif

@@ -12,15 +12,17 @@ static inline int kept_at(const lac_nm_state *w, int64_t panel, int64_t window, 
                           int slot, float *value, int *number)
 {
     const lac_nm_cut *cut = &w->cut;
-    int64_t step = lac_nm_step(cut, panel, window, slot);
-    int count = LAC_NM_COLUMNS * cut->depth, e = column * cut->depth + slot % cut->depth;
-    const uint8_t *values = w->values + step * cut->value_bytes;
+    int64_t step = lac_nm_step(cut, window, slot);
+    int e = column * cut->depth + slot % cut->depth;
+    const uint8_t *values = w->values + panel * cut->panel_values;
     if (cut->depth == 1)
-        memcpy(value, values + (size_t)e * sizeof(float), sizeof(float));
+        memcpy(value, values + (size_t)(step * cut->unit + e) * sizeof(float), sizeof(float));
+    else if (cut->value_bits == 8)
+        *number = (int8_t)values[step * cut->unit + e];
     else
-        *number = lac_nm_int(cut, values, e);
+        *number = (lac_nm_get(values, cut->unit, 4, step, e) ^ 8) - 8;
     return w->slot_sub[slot] + w->slot_group[slot] +
-           lac_nm_get(w->index + step * cut->index_bytes, count, cut->place_bits, e);
+           lac_nm_get(w->index + panel * cut->panel_index, cut->unit, cut->place_bits, step, e);
 }
 
 #define NM_COLUMN(name, ELEMENT, SUM, VALUE, FINISH, OUT)                                          \
@@ -34,7 +36,7 @@ static inline int kept_at(const lac_nm_state *w, int64_t panel, int64_t window, 
                 int k = kept_at(w, panel, window, column, slot, &value, &number);                  \
                 for (int r = 0; r < rows; r++) {                                                   \
                     const ELEMENT *x = (const ELEMENT *)(w->x + w->row_at[row + r] +               \
-                                                         w->window_at[window]);                    \
+                                                         w->turn[window * w->cut.steps].at);                    \
                     sum[r] += (SUM)(VALUE);                                                        \
                 }                                                                                  \
             }                                                                                      \
