@@ -120,8 +120,8 @@ static void make_tables(lac_nm_state *w)
     int64_t group = group_of(w);
     w->plain = (cut->m & (cut->m - 1)) == 0 && cut->value_bits == 8;
     for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 32; j++) {
-            w->shift[i][j] = (uint16_t)(i * cut->place_bits);
+        for (int j = 0; j < 32; j++) { /* of 16 bits; for floats of 32, low half first */
+            w->shift[i][j] = (uint16_t)(cut->depth == 4 || j % 2 == 0 ? i * cut->place_bits : 0);
             w->nibble[i & 1][j] = (uint16_t)(4 * (i & 1));
         }
     for (int slot = 0; slot < cut->slots; slot++) {
@@ -133,6 +133,8 @@ static void make_tables(lac_nm_state *w)
             for (int column = 0; column < LAC_NM_COLUMNS; column++)
                 w->base[i * cut->steps + slot / 4][column * 4 + slot % 4] =
                     (uint8_t)(i * cut->window + base);
+        for (int column = 0; cut->depth == 1 && column < LAC_NM_COLUMNS; column++)
+            w->base[slot / cut->n][column * 4] = (uint8_t)base; /* as uint32, low byte first */
     }
     for (int64_t row = 0; row < w->shape.m; row++) {
         int64_t q = row % g->q, p = row / g->q % g->p, batch = row / g->q / g->p;
@@ -153,7 +155,7 @@ static void make_tables(lac_nm_state *w)
             .shift = (uint8_t)(t % per),
             .nibble = t % 2,
             .base = (uint8_t)(cut->depth == 4 ? window % group * cut->steps + t % cut->steps
-                                              : w->slot_group[slot]),
+                                              : slot / cut->n),
             .slot = (uint8_t)slot};
     }
 }

@@ -30,12 +30,13 @@ typedef struct lac_nm_turn {
     int32_t index;  /* bytes behind the panel's first: the places */
     uint8_t shift;  /* which of the shifts widens them */
     uint8_t nibble; /* and 4-bit values */
-    uint8_t base;   /* which row of `base` to add; floats: what to add */
+    uint8_t base;   /* which row of `base` to add */
     uint8_t slot;   /* first of the step, within its window */
 } lac_nm_turn;
 
 struct lac_nm_state { /* vectors first: aligned as the state is */
-    /* int8: first column, within a load, of the group of each element of its steps */
+    /* First column, within a load, of the group of each element of its steps; float weights: of
+     * 16 elements, as uint32 */
     uint8_t base[LAC_NM_SLOTS / 4][LAC_NM_SLOTS];
     uint16_t shift[4][32];  /* that widen the places of steps that share bytes */
     uint16_t nibble[2][32]; /* and 4-bit values */

@@ -148,7 +148,7 @@ INLINE nm_floats_step nm_floats_load(const lac_nm_state *w, const lac_nm_turn *t
 {
     nm_floats_step step;
     const int bits = w->cut.value_bits;
-    int shift = turn->shift * w->cut.place_bits, group = turn->base;
+    int shift = turn->shift * w->cut.place_bits, group = w->slot_group[turn->slot + s];
     __m256i place;
     if (depth == 1) {
         place = _mm256_cvtepu8_epi32(
@@ -161,7 +161,6 @@ INLINE nm_floats_step nm_floats_load(const lac_nm_state *w, const lac_nm_turn *t
         step.value = _mm256_cvtepi32_ps(_mm256_sra_epi32(value, _mm_cvtsi32_si128(32 - bits)));
         place = _mm256_loadu_si256((const __m256i *)(index + turn->index + half * 32));
         shift += 8 * s;
-        group = w->slot_group[turn->slot + s];
     }
     place = _mm256_and_si256(_mm256_srl_epi32(place, _mm_cvtsi32_si128(shift)),
                              _mm256_set1_epi32((1 << w->cut.place_bits) - 1));

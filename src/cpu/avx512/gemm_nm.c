@@ -20,10 +20,9 @@ INLINE nm_floats_step nm_floats_load(const lac_nm_state *w, const lac_nm_turn *t
                                      const uint8_t *index, const uint8_t *values)
 {
     __m512i raw = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(index + turn->index)));
-    __m128i shift = _mm_cvtsi32_si128(turn->shift * w->cut.place_bits);
     __m512i mask = _mm512_set1_epi32((1 << w->cut.place_bits) - 1);
-    raw = _mm512_and_si512(_mm512_srl_epi32(raw, shift), mask);
-    return (nm_floats_step){_mm512_add_epi32(raw, _mm512_set1_epi32(turn->base)),
+    raw = _mm512_and_si512(_mm512_srlv_epi32(raw, _mm512_load_si512(w->shift[turn->shift])), mask);
+    return (nm_floats_step){_mm512_add_epi32(raw, _mm512_load_si512(w->base[turn->base])),
                             _mm512_loadu_ps(values)};
 }
 
