@@ -171,8 +171,8 @@ good compress glyph_mlp --scheme nm:2:4+int8 --output "$work/nm8.onnx"
 stored "$work/nm8.onnx" nm:2:4+int8 nm
 good compress glyph_mlp --scheme nm:2:4 --external 1000 --output "$work/out.onnx"
 stored "$work/out.onnx" nm:2:4 nm
-good compress glyph_mlp --scheme nm:7:8 --output "$work/nm78.onnx"
-stored "$work/nm78.onnx" nm:7:8 nm # by the parameters it is held with, though 7:8 does not pay
+good compress glyph_mlp --scheme nm:5:8 --output "$work/nm78.onnx"
+stored "$work/nm78.onnx" nm:5:8 nm # by the parameters it is held with, though 5:8 does not pay
 good inspect glyph_vit
 grep -q "array_top1 on glyphs:test" "$work/out" || fail "inspect: no task"
 grep -q '^~ nm: after pruning to n:m (n=2,m=4,bits=8); 25 of 26$' "$work/out" || fail "inspect: no ~ note"
