@@ -22,9 +22,20 @@ static bool shape_of(const lac_layer *layer, lac_conv_geometry *g, lac_gemm_shap
     if (!layer->kind || strcmp(layer->kind->row.name, "conv") != 0) {
         if (!lac_gemm_shape_of(layer, shape, why, size))
             return false;
-        *g = (lac_conv_geometry){.batch = 1, .c = shape->k, .h = 1, .w = shape->m, .k = shape->n,
-                                 .r = 1, .s = 1, .groups = 1, .stride_h = 1, .stride_w = 1,
-                                 .dilation_h = 1, .dilation_w = 1, .p = 1, .q = shape->m};
+        *g = (lac_conv_geometry){.batch = 1,
+                                 .c = shape->k,
+                                 .h = 1,
+                                 .w = shape->m,
+                                 .k = shape->n,
+                                 .r = 1,
+                                 .s = 1,
+                                 .groups = 1,
+                                 .stride_h = 1,
+                                 .stride_w = 1,
+                                 .dilation_h = 1,
+                                 .dilation_w = 1,
+                                 .p = 1,
+                                 .q = shape->m};
         return true;
     }
     if (!lac_conv_geometry_of(layer, g))
@@ -138,9 +149,9 @@ static void make_tables(lac_nm_state *w)
     }
     for (int64_t row = 0; row < w->shape.m; row++) {
         int64_t q = row % g->q, p = row / g->q % g->p, batch = row / g->q / g->p;
-        w->row_at[row] = (batch * w->image + p * g->stride_h * w->line +
-                          q * g->stride_w * w->pixel) *
-                         (int64_t)w->element;
+        w->row_at[row] =
+            (batch * w->image + p * g->stride_h * w->line + q * g->stride_w * w->pixel) *
+            (int64_t)w->element;
     }
     int64_t each = (g->c + cut->window - 1) / cut->window; /* windows of a place (r, s) */
     for (int64_t t = 0; t < cut->panel_steps; t++) {

@@ -18,10 +18,10 @@ typedef void lac_nm_panel(const lac_nm_state *w, int64_t panel, int64_t row, int
 /* How a row of the table goes about it. */
 typedef struct lac_nm_plan {
     lac_nm_panel *panel;
-    int rows;            /* tokens of a register block of `panel` */
-    int group;           /* windows of so many columns together are read by one load; 0: each alone */
+    int rows;  /* tokens of a register block of `panel` */
+    int group; /* windows of so many columns together are read by one load; 0: each alone */
     int reach; /* columns read from the start of a load on; 0: sub-windows by 16 each */
-    int align;           /* bytes: loads should not straddle lines of the cache */
+    int align; /* bytes: loads should not straddle lines of the cache */
 } lac_nm_plan;
 
 /* Where things are for a step of a panel, any panel: precomputed, as registers are few. */
@@ -45,14 +45,14 @@ struct lac_nm_state { /* vectors first: aligned as the state is */
     lac_conv_geometry conv; /* a product is the one of 1 x 1 windows over m pixels */
     lac_nm_cut cut;
     lac_packed_numbers numbers;
-    size_t element;                          /* bytes of an activation */
-    int64_t pixel, line, image;              /* elements from one to the next, as read */
-    int64_t *row_at;                         /* bytes, of each row (pixel) */
-    lac_nm_turn *turn;                       /* [panel_steps] */
-    uint8_t *copy;                           /* activations shifted or padded; NULL: read in place */
-    int64_t pixels;                          /* of the copy */
-    int64_t chunk;                           /* rows whose activations stay in the cache */
-    bool plain; /* int8: values of 8 bits, places may be or-ed to base */
+    size_t element;               /* bytes of an activation */
+    int64_t pixel, line, image;   /* elements from one to the next, as read */
+    int64_t *row_at;              /* bytes, of each row (pixel) */
+    lac_nm_turn *turn;            /* [panel_steps] */
+    uint8_t *copy;                /* activations shifted or padded; NULL: read in place */
+    int64_t pixels;               /* of the copy */
+    int64_t chunk;                /* rows whose activations stay in the cache */
+    bool plain;                   /* int8: values of 8 bits, places may be or-ed to base */
     int slot_sub[LAC_NM_SLOTS];   /* of each slot of a window: first column of its sub-window */
     int slot_group[LAC_NM_SLOTS]; /* and of its group within that */
     const uint8_t *index, *values;
@@ -97,17 +97,16 @@ static inline const int64_t *lac_nm_again(const int64_t *pointer)
     LAC_NM_ROW(gemm, name_, dtype_, isa_, prefix, text)                                            \
     LAC_NM_ROW(conv, name_, dtype_, isa_, prefix, text ", convolution")
 #define LAC_NM_ROW(kind_, name_, dtype_, isa_, prefix, text)                                       \
-    const lac_kernel lac_kernel_##kind_##_##name_ = {                                              \
-        LAC_ROW(lac_kernel, #kind_ "_" #name_, text),                                              \
-        .kind = #kind_,                                                                            \
-        .format = "nm",                                                                            \
-        .dtype = dtype_,                                                                           \
-        .isa = isa_,                                                                               \
-        .can_run = lac_nm_can_run,                                                                 \
-        .cost = prefix##_##name_##_cost,                                                           \
-        .prepare = prefix##_##name_##_prepare,                                                     \
-        .run = lac_nm_run,                                                                         \
-        .release = lac_nm_release,                                                                 \
-        .state_bytes = lac_nm_bytes};
+    const lac_kernel lac_kernel_##kind_##_##name_ = {LAC_ROW(lac_kernel, #kind_ "_" #name_, text), \
+                                                     .kind = #kind_,                               \
+                                                     .format = "nm",                               \
+                                                     .dtype = dtype_,                              \
+                                                     .isa = isa_,                                  \
+                                                     .can_run = lac_nm_can_run,                    \
+                                                     .cost = prefix##_##name_##_cost,              \
+                                                     .prepare = prefix##_##name_##_prepare,        \
+                                                     .run = lac_nm_run,                            \
+                                                     .release = lac_nm_release,                    \
+                                                     .state_bytes = lac_nm_bytes};
 
 #endif

@@ -30,7 +30,8 @@ static int subs_of(const lac_nm_cut *cut)
 
 lac_status lac_nm_cut_of(const lac_packed *packed, lac_nm_cut *cut, lac_error *err)
 {
-    int n = (int)lac_params_int(&packed->params, "n"), m = (int)lac_params_int(&packed->params, "m");
+    int n = (int)lac_params_int(&packed->params, "n"),
+        m = (int)lac_params_int(&packed->params, "m");
     int bits = (int)lac_params_int(&packed->params, "bits");
     bool bytes = packed->dtype == LAC_I8;
     if (n > m)
@@ -45,7 +46,9 @@ lac_status lac_nm_cut_of(const lac_packed *packed, lac_nm_cut *cut, lac_error *e
                         .sub = groups * m,
                         .kept = groups * n,
                         .subs = 1,
-                        .place_bits = m <= 4 ? 2 : m <= 16 ? 4 : 8,
+                        .place_bits = m <= 4    ? 2
+                                      : m <= 16 ? 4
+                                                : 8,
                         .value_bits = bytes ? bits : lac_dtype_bits(packed->dtype)};
     if (bytes)
         cut->subs = subs_of(cut);
@@ -119,8 +122,8 @@ static lac_status places(const lac_packed *packed, const lac_nm_cut *cut, const 
     if (*nonzeros > cut->n)
         return lac_fail(err, LAC_ERROR_INPUT,
                         "nm: row %lld has %d non-zeros in columns %lld..%lld, limit n = %d",
-                        (long long)r, *nonzeros, (long long)first,
-                        (long long)(first + cut->m - 1), cut->n);
+                        (long long)r, *nonzeros, (long long)first, (long long)(first + cut->m - 1),
+                        cut->n);
     return LAC_OK;
 }
 
@@ -303,12 +306,12 @@ static lac_status widen(const lac_nm_cut *cut, lac_graph *graph, int in, int64_t
     int per = 8 / bits, v;
     int64_t units = panel_bytes / cut->unit;
     LAC_TRY(lac_body_bits(graph, in, cut->panels, panel_bytes, panel_bytes * per, bits, &v, err));
-    LAC_TRY(lac_body_reshape(graph, v, 3, (int64_t[]){cut->panels * units, cut->unit, per}, &v,
-                             err));
+    LAC_TRY(
+        lac_body_reshape(graph, v, 3, (int64_t[]){cut->panels * units, cut->unit, per}, &v, err));
     LAC_TRY(lac_body_op(graph, "Transpose", 1, &v, out, &node, err));
     LAC_TRY(lac_node_set_ints(graph, node, "perm", 3, (int64_t[]){0, 2, 1}, err));
-    LAC_TRY(lac_body_reshape(graph, *out, 2, (int64_t[]){cut->panels, units * per * cut->unit},
-                             out, err));
+    LAC_TRY(lac_body_reshape(graph, *out, 2, (int64_t[]){cut->panels, units * per * cut->unit}, out,
+                             err));
     return lac_body_slice(graph, *out, 1, 0, cut->panel_steps * cut->unit, out, err);
 }
 
@@ -319,8 +322,8 @@ static lac_status by_row(const lac_nm_cut *cut, lac_graph *graph, int *value, la
     int64_t rows = cut->panels * COLUMNS;
     int v;
     LAC_TRY(lac_body_reshape(
-        graph, *value, 4,
-        (int64_t[]){cut->panels, cut->windows * cut->steps, COLUMNS, cut->depth}, &v, err));
+        graph, *value, 4, (int64_t[]){cut->panels, cut->windows * cut->steps, COLUMNS, cut->depth},
+        &v, err));
     LAC_TRY(lac_body_op(graph, "Transpose", 1, &v, value, &node, err));
     LAC_TRY(lac_node_set_ints(graph, node, "perm", 4, (int64_t[]){0, 2, 1, 3}, err));
     LAC_TRY(lac_body_reshape(graph, *value, 2, (int64_t[]){rows * cut->windows, cut->slots}, value,

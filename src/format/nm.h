@@ -14,13 +14,13 @@ enum { LAC_NM_COLUMNS = 16, LAC_NM_SLOTS = 64, LAC_NM_WINDOW = 64 }; /* panel; m
 
 typedef struct lac_nm_cut {
     int n, m;
-    int depth;            /* 4 for int8, where a dot product of 4 bytes is one instruction; else 1 */
-    int sub, kept, subs;  /* of a sub-window: columns, elements kept; sub-windows */
-    int window, steps;    /* columns, steps of a window */
-    int slots;            /* steps * depth */
-    int place_bits;       /* of a place within its group: 2, 4 or 8 */
-    int value_bits;       /* 4, 8, 16 or 32 */
-    int unit;             /* elements of a step: 16 * depth */
+    int depth;           /* 4 for int8, where a dot product of 4 bytes is one instruction; else 1 */
+    int sub, kept, subs; /* of a sub-window: columns, elements kept; sub-windows */
+    int window, steps;   /* columns, steps of a window */
+    int slots;           /* steps * depth */
+    int place_bits;      /* of a place within its group: 2, 4 or 8 */
+    int value_bits;      /* 4, 8, 16 or 32 */
+    int unit;            /* elements of a step: 16 * depth */
     int64_t windows, panels;
     int64_t panel_steps, panel_index, panel_values; /* steps and bytes of a panel */
 } lac_nm_cut;

@@ -56,12 +56,13 @@ static void run_case(const lac_kernel *kernel, const char *text, int n, int m, i
                 if (below(group + m - j) < left) {
                     left--;
                     lac_tensor_set(&matrix, i * k + j,
-                                   bits == 4 ? (double)(below(16) - 8) : (double)(below(256) - 128));
+                                   bits == 4 ? (double)(below(16) - 8)
+                                             : (double)(below(256) - 128));
                 }
         }
-    check(lac_view_tensor(LAC_VIEW_CONV, &matrix, 4, (int64_t[]){g.k, g.c, g.r, g.s}, &weights,
-                          &err),
-          &err);
+    check(
+        lac_view_tensor(LAC_VIEW_CONV, &matrix, 4, (int64_t[]){g.k, g.c, g.r, g.s}, &weights, &err),
+        &err);
     snprintf(spec, sizeof spec, "nm:n=%d,m=%d,bits=%d", n, m, dtype == LAC_I8 ? bits : 8);
     check(lac_format_parse(spec, &format, &params, &err), &err);
     check(lac_pack(&packed, format, &params, LAC_VIEW_CONV, &weights, &err), &err);

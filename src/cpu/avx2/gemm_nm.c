@@ -20,16 +20,15 @@ typedef struct nm_bytes_step {
 } nm_bytes_step;
 
 INLINE nm_bytes_step nm_bytes_load(const lac_nm_state *w, const lac_nm_turn *turn,
-                                   const uint8_t *index, const uint8_t *values, int half,
-                                   int parts)
+                                   const uint8_t *index, const uint8_t *values, int half, int parts)
 {
     nm_bytes_step step;
     const __m256i top = _mm256_set1_epi16((short)0x8000), low = _mm256_set1_epi16(0xff);
     __m256i place = _mm256_loadu_si256((const __m256i *)(index + turn->index + half * 32));
     place = _mm256_srl_epi16(place, _mm_cvtsi32_si128(turn->shift * w->cut.place_bits));
     place = _mm256_and_si256(place, _mm256_set1_epi8((char)((1 << w->cut.place_bits) - 1)));
-    place = _mm256_add_epi8(
-        place, _mm256_load_si256((const __m256i *)(w->base[turn->base] + half * 32)));
+    place = _mm256_add_epi8(place,
+                            _mm256_load_si256((const __m256i *)(w->base[turn->base] + half * 32)));
 #pragma GCC unroll 4
     for (int part = 0; part < parts; part++) {
         __m256i own = place;
@@ -247,9 +246,9 @@ NM_FLOATS(nm_floats_int_32, 32, 4)
 
 static void nm_floats_panel(const lac_nm_state *w, int64_t panel, int64_t row, int64_t end)
 {
-    lac_nm_panel *rows = w->cut.depth == 1
-                             ? w->cut.sub <= 16 ? nm_floats_16 : nm_floats_32
-                             : w->cut.sub <= 16 ? nm_floats_int_16 : nm_floats_int_32;
+    lac_nm_panel *rows = w->cut.depth == 1  ? w->cut.sub <= 16 ? nm_floats_16 : nm_floats_32
+                         : w->cut.sub <= 16 ? nm_floats_int_16
+                                            : nm_floats_int_32;
     rows(w, panel, row, end);
 }
 

@@ -44,9 +44,9 @@ INLINE nm_floats_step nm_floats_load_int(const lac_nm_state *w, const lac_nm_tur
 
 INLINE __m512 nm_floats_pick(const uint8_t *x, __m512i position, int span)
 {
-    return span == 16 ? _mm512_permutexvar_ps(position, _mm512_loadu_ps(x))
-                      : _mm512_permutex2var_ps(_mm512_loadu_ps(x), position,
-                                               _mm512_loadu_ps(x + 64));
+    return span == 16
+               ? _mm512_permutexvar_ps(position, _mm512_loadu_ps(x))
+               : _mm512_permutex2var_ps(_mm512_loadu_ps(x), position, _mm512_loadu_ps(x + 64));
 }
 
 static __attribute__((noinline)) void nm_floats_finish(const lac_nm_state *w, int64_t panel,
@@ -132,9 +132,9 @@ NM_ROWS(nm_floats_int_32, 32, 4)
 
 static void nm_floats_panel(const lac_nm_state *w, int64_t panel, int64_t row, int64_t end)
 {
-    lac_nm_panel *rows = w->cut.depth == 1
-                             ? w->cut.sub <= 16 ? nm_floats_16 : nm_floats_32
-                             : w->cut.sub <= 16 ? nm_floats_int_16 : nm_floats_int_32;
+    lac_nm_panel *rows = w->cut.depth == 1  ? w->cut.sub <= 16 ? nm_floats_16 : nm_floats_32
+                         : w->cut.sub <= 16 ? nm_floats_int_16
+                                            : nm_floats_int_32;
     rows(w, panel, row, end);
 }
 

@@ -18,15 +18,16 @@ static inline __m512i lac_nm_quantise(const lac_epilogue *e, __m512 x, float low
 }
 
 /* Outputs [col, col + 16) of `rows` rows from `row` on, as far as there are so many. */
-static inline __attribute__((always_inline)) void
-lac_nm_finish(const lac_epilogue *e, int64_t row, int rows, int64_t col, __m512 (*floats)[1],
-              const __m512i *integers)
+static inline __attribute__((always_inline)) void lac_nm_finish(const lac_epilogue *e, int64_t row,
+                                                                int rows, int64_t col,
+                                                                __m512 (*floats)[1],
+                                                                const __m512i *integers)
 {
     int count = e->n - col < 16 ? (int)(e->n - col) : 16;
     __mmask16 k = (__mmask16)((1u << count) - 1);
     bool plain = e->activation == LAC_ACT_NONE || e->activation == LAC_ACT_CLIP;
-    __m512i offset = e->offset ? _mm512_maskz_loadu_epi32(k, e->offset + col)
-                               : _mm512_setzero_si512();
+    __m512i offset =
+        e->offset ? _mm512_maskz_loadu_epi32(k, e->offset + col) : _mm512_setzero_si512();
     __m512 scale = e->scale ? _mm512_maskz_loadu_ps(k, e->scale + col) : _mm512_set1_ps(1);
     __m512 bias = e->bias ? _mm512_maskz_loadu_ps(k, e->bias + col) : _mm512_setzero_ps();
     for (int r = 0; r < rows; r++) {

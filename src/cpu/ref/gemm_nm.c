@@ -36,7 +36,7 @@ static inline int kept_at(const lac_nm_state *w, int64_t panel, int64_t window, 
                 int k = kept_at(w, panel, window, column, slot, &value, &number);                  \
                 for (int r = 0; r < rows; r++) {                                                   \
                     const ELEMENT *x = (const ELEMENT *)(w->x + w->row_at[row + r] +               \
-                                                         w->turn[window * w->cut.steps].at);                    \
+                                                         w->turn[window * w->cut.steps].at);       \
                     sum[r] += (SUM)(VALUE);                                                        \
                 }                                                                                  \
             }                                                                                      \
@@ -51,8 +51,10 @@ NM_COLUMN(column_int, uint8_t, uint32_t, x[k] * number, lac_epilogue_integers, i
 
 static void nm_panel(const lac_nm_state *w, int64_t panel, int64_t row, int64_t end)
 {
-    void (*column)(const lac_nm_state *, int64_t, int, int64_t, int) =
-        w->element == 1 ? column_int : w->cut.depth == 1 ? column_f32 : column_weight_only;
+    void (*column)(const lac_nm_state *, int64_t, int, int64_t, int) = w->element == 1 ? column_int
+                                                                       : w->cut.depth == 1
+                                                                           ? column_f32
+                                                                           : column_weight_only;
     for (; row < end; row += ROWS)
         for (int c = 0; c < LAC_NM_COLUMNS && panel * LAC_NM_COLUMNS + c < w->shape.n; c++)
             column(w, panel, c, row, end - row < ROWS ? (int)(end - row) : ROWS);
