@@ -59,7 +59,8 @@ typedef enum lac_activation {
 
 /* How the activations of a layer (input, and output with its residual) stand in memory. `m` counts
  * tokens or pixels, `features` channels. Packed sparse weights are best multiplied with many tokens
- * side by side; layers that follow one another hand panels on instead of packing them anew. */
+ * side by side; layers that follow one another hand panels on instead of packing them anew. int8
+ * activations stand in panels and quads with 128 added, as uint8. */
 typedef enum lac_layout {
     LAC_LAYOUT_ROWS,   /* the order of the kind: the features of a token (pixel) side by side */
     LAC_LAYOUT_PANELS, /* [ceil(m/64)][features][64]: 64 tokens side by side */

@@ -28,11 +28,12 @@ static inline int32_t lac_quantise(float x, float scale, int32_t zero, int32_t l
     return q >= (float)high ? high : q > (float)low ? (int32_t)q : low; /* NaN becomes low */
 }
 
-/* The `count` outputs of row `row` from column `col` on; x is overwritten. */
-static inline __attribute__((always_inline)) void
-lac_epilogue_floats(const lac_epilogue *e, int64_t row, int64_t col, int count, float *x)
+#define LAC_EPILOGUE static inline __attribute__((always_inline)) void
+
+/* Scale, bias and residual of the `count` outputs of row `row` from column `col` on, in place. */
+LAC_EPILOGUE lac_epilogue_linear(const lac_epilogue *e, int64_t row, int64_t col, int count,
+                                 float *x)
 {
-    int64_t at = row * e->n + col;
     if (e->scale)
         for (int j = 0; j < count; j++)
             x[j] *= e->scale[col + j];
@@ -41,9 +42,12 @@ lac_epilogue_floats(const lac_epilogue *e, int64_t row, int64_t col, int count, 
             x[j] += e->bias[col + j];
     if (e->residual)
         for (int j = 0; j < count; j++)
-            x[j] += e->residual[at + j];
-    if (e->activation != LAC_ACT_NONE)
-        lac_activate(e->activation, e->low, e->high, count, x);
+            x[j] += e->residual[row * e->n + col + j];
+}
+
+/* `count` finished values to element `at` and on of the output. */
+LAC_EPILOGUE lac_epilogue_store(const lac_epilogue *e, int64_t at, int count, const float *x)
+{
     if (e->dtype == LAC_F32)
         for (int j = 0; j < count; j++)
             ((float *)e->output)[at + j] = x[j];
@@ -57,14 +61,30 @@ lac_epilogue_floats(const lac_epilogue *e, int64_t row, int64_t col, int count, 
                 (int8_t)lac_quantise(x[j], e->output_scale, e->output_zero, -128, 127);
 }
 
-/* The same for integer sums; an int32 output receives them as they are. */
-static inline __attribute__((always_inline)) void
-lac_epilogue_integers(const lac_epilogue *e, int64_t row, int64_t col, int count, int32_t *sum)
+/* Everything that follows the sums; x is overwritten. */
+LAC_EPILOGUE lac_epilogue_floats(const lac_epilogue *e, int64_t row, int64_t col, int count,
+                                 float *x)
 {
-    float x[64];
+    lac_epilogue_linear(e, row, col, count, x);
+    if (e->activation != LAC_ACT_NONE)
+        lac_activate(e->activation, e->low, e->high, count, x);
+    lac_epilogue_store(e, row * e->n + col, count, x);
+}
+
+/* Integer sums without what the zero point and the shift added to them. */
+LAC_EPILOGUE lac_epilogue_correct(const lac_epilogue *e, int64_t col, int count, int32_t *sum)
+{
     if (e->offset)
         for (int j = 0; j < count; j++)
             sum[j] = (int32_t)((uint32_t)sum[j] - (uint32_t)e->offset[col + j]);
+}
+
+/* The same for integer sums; an int32 output receives them as they are. */
+LAC_EPILOGUE lac_epilogue_integers(const lac_epilogue *e, int64_t row, int64_t col, int count,
+                                   int32_t *sum)
+{
+    float x[64];
+    lac_epilogue_correct(e, col, count, sum);
     if (e->dtype == LAC_I32) {
         for (int j = 0; j < count; j++)
             ((int32_t *)e->output)[row * e->n + col + j] = sum[j];

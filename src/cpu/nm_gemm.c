@@ -63,8 +63,8 @@ bool lac_nm_can_run(const lac_layer *layer, char *why, size_t why_size)
     if (!packed)
         return refuse(why, why_size, "weights are not packed");
     if (!shape_of(layer, &g, &shape, why, why_size) ||
-        !lac_packed_takes(layer, shape, LAC_BIT(LAC_I8) | (integer ? 0 : LAC_BIT(LAC_F32)), why,
-                          why_size))
+        !lac_packed_fits(layer, &shape, LAC_BIT(LAC_I8) | (integer ? 0 : LAC_BIT(LAC_F32)), why,
+                         why_size))
         return false;
     if (lac_nm_cut_of(packed, &cut, &err) != LAC_OK)
         return refuse(why, why_size, err.message);

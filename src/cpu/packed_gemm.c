@@ -66,26 +66,19 @@ static bool float_or_none(const lac_layer *layer, lac_role role, int64_t count)
            (tensor->dtype == LAC_F32 && lac_tensor_count(tensor) == count);
 }
 
-bool lac_packed_can_run(const lac_layer *layer, uint32_t dtypes, char *why, size_t why_size)
-{
-    lac_gemm_shape shape;
-    if (!layer->operand[LAC_ROLE_WEIGHTS].packed)
-        return refuse(why, why_size, "weights are not packed");
-    return lac_gemm_shape_of(layer, &shape, why, why_size) &&
-           lac_packed_takes(layer, shape, dtypes, why, why_size);
-}
-
-bool lac_packed_takes(const lac_layer *layer, lac_gemm_shape shape, uint32_t dtypes, char *why,
-                      size_t why_size)
+bool lac_packed_fits(const lac_layer *layer, const lac_gemm_shape *shape, uint32_t dtypes,
+                     char *why, size_t why_size)
 {
     const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
     const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
     bool integer = x->tensor.dtype != LAC_F32;
-    if (w->packed->rows != shape.n || w->packed->cols != shape.k) {
+    if (!w->packed)
+        return refuse(why, why_size, "weights are not packed");
+    if (w->packed->rows != shape->n || w->packed->cols != shape->k) {
         if (why_size)
             snprintf(why, why_size, "packed weights are %lld x %lld, the layer has %lld x %lld",
-                     (long long)w->packed->rows, (long long)w->packed->cols, (long long)shape.n,
-                     (long long)shape.k);
+                     (long long)w->packed->rows, (long long)w->packed->cols, (long long)shape->n,
+                     (long long)shape->k);
         return false;
     }
     if (!(dtypes & LAC_BIT(w->packed->dtype))) {
@@ -95,13 +88,13 @@ bool lac_packed_takes(const lac_layer *layer, lac_gemm_shape shape, uint32_t dty
     }
     if (w->zero_point != 0)
         return refuse(why, why_size, "weights have a zero point");
-    if (w->scale_count > 1 && w->scale_count != shape.n)
+    if (w->scale_count > 1 && w->scale_count != shape->n)
         return refuse(why, why_size, "scales of the weights are not per output");
     if (x->scale_count > 1)
         return refuse(why, why_size, "activations have more than one scale");
-    if (!float_or_none(layer, LAC_ROLE_BIAS, shape.n))
+    if (!float_or_none(layer, LAC_ROLE_BIAS, shape->n))
         return refuse(why, why_size, "bias is not float32 of one value per output");
-    if (!float_or_none(layer, LAC_ROLE_RESIDUAL, shape.m * shape.n))
+    if (!float_or_none(layer, LAC_ROLE_RESIDUAL, shape->m * shape->n))
         return refuse(why, why_size, "residual is not float32 of the output's shape");
     lac_dtype out = layer->output.dtype;
     if (out != LAC_F32 && out != LAC_I8 && out != LAC_U8 && !(integer && out == LAC_I32)) {
@@ -110,6 +103,15 @@ bool lac_packed_takes(const lac_layer *layer, lac_gemm_shape shape, uint32_t dty
         return false;
     }
     return true;
+}
+
+bool lac_packed_can_run(const lac_layer *layer, uint32_t dtypes, char *why, size_t why_size)
+{
+    lac_gemm_shape shape;
+    if (layer->input_layout != LAC_LAYOUT_ROWS || layer->output_layout != LAC_LAYOUT_ROWS)
+        return refuse(why, why_size, "activations stand in another layout");
+    return lac_gemm_shape_of(layer, &shape, why, why_size) &&
+           lac_packed_fits(layer, &shape, dtypes, why, why_size);
 }
 
 lac_status lac_packed_numbers_make(lac_packed_numbers *numbers, int64_t n, bool integer,

@@ -21,10 +21,9 @@ bool lac_gemm_shape_of(const lac_layer *layer, lac_gemm_shape *shape, char *why,
  * with elements among the bits `dtypes`, no zero point; float32 bias and residual; scales per
  * tensor or per output; an output that lac_epilogue writes. */
 bool lac_packed_can_run(const lac_layer *layer, uint32_t dtypes, char *why, size_t why_size);
-
-/* The same but for the shape, which the caller knows: a product of `shape`, weights packed. */
-bool lac_packed_takes(const lac_layer *layer, lac_gemm_shape shape, uint32_t dtypes, char *why,
-                      size_t why_size);
+/* The same for a shape that the caller worked out, of any convolution. */
+bool lac_packed_fits(const lac_layer *layer, const lac_gemm_shape *shape, uint32_t dtypes,
+                     char *why, size_t why_size);
 
 /* Numbers of one run, made anew each time because scales may come from the data. */
 typedef struct lac_packed_numbers {

@@ -28,6 +28,8 @@ enum {
     LAC_IN_X_SCALE,
     LAC_IN_X_ZERO,
     LAC_IN_W_SCALE,
+    LAC_IN_Y_SCALE, /* the output is written as bytes of this scale */
+    LAC_IN_Y_ZERO,
     LAC_IN_COUNT
 };
 
@@ -72,6 +74,7 @@ typedef struct lac_plan {
     int *root;             /* value -> value that owns its bytes */
     int *home;             /* of roots: i+1 graph input i, -(k+1) graph output k, 0 the block */
     int64_t *offset;       /* of roots in the block, -1: elsewhere */
+    lac_layout *layout;    /* value -> how it stands in memory */
     char *block;
     size_t block_bytes, peak_bytes;
 } lac_plan;
@@ -95,6 +98,10 @@ void lac_plan_free(lac_plan *plan);
 /* Describes a layer step again, from the addresses that its tensors have now. */
 lac_status lac_plan_describe(lac_plan *plan, const lac_session *session, lac_step *step,
                              lac_error *err);
+/* Decides plan->layout, once the kernels are chosen (layouts.c). */
+lac_status lac_plan_layouts(lac_plan *plan, const lac_session *session, lac_error *err);
+/* Bytes of a value in its layout. */
+size_t lac_plan_value_bytes(const lac_plan *plan, int value);
 lac_status lac_plan_run(lac_plan *plan, lac_session *session, const lac_tensor *in, lac_tensor *out,
                         lac_error *err);
 

@@ -42,6 +42,15 @@ static const lac_tensor *input(const lac_call *call, int i)
     return i < call->n_in ? call->in[i] : NULL;
 }
 
+/* Float32, or the bytes that the readers want. */
+static lac_dtype output_dtype(const lac_call *call)
+{
+    const lac_tensor *zero = input(call, LAC_IN_Y_ZERO);
+    if (!input(call, LAC_IN_Y_SCALE))
+        return LAC_F32;
+    return zero ? zero->dtype : LAC_U8;
+}
+
 static void epilogue(const lac_call *call, lac_layer *layer)
 {
     static const struct {
@@ -70,6 +79,12 @@ static void epilogue(const lac_call *call, lac_layer *layer)
         w->scale = w_scale->data;
         w->scale_count = lac_tensor_count(w_scale);
     }
+    const lac_tensor *y_scale = input(call, LAC_IN_Y_SCALE), *y_zero = input(call, LAC_IN_Y_ZERO);
+    layer->output.dtype = output_dtype(call);
+    if (y_scale && y_scale->data) {
+        layer->output_scale = ((const float *)y_scale->data)[0];
+        layer->output_zero = y_zero && y_zero->data ? (int32_t)lac_tensor_get(y_zero, 0) : 0;
+    }
 }
 
 /* Reached only when no kernel takes the layer, which the portable rows do not let happen. */
@@ -91,7 +106,7 @@ static lac_status gemm_infer(const lac_call *call, lac_error *err)
     if (x->dims[x->rank - 1] != w->dims[rows])
         return lac_fail(err, LAC_ERROR_INPUT, "x has %lld columns, w wants %lld",
                         (long long)x->dims[x->rank - 1], (long long)w->dims[rows]);
-    call->out[0] = lac_tensor_view(LAC_F32, x->rank, x->dims, NULL);
+    call->out[0] = lac_tensor_view(output_dtype(call), x->rank, x->dims, NULL);
     call->out[0].dims[x->rank - 1] = w->dims[!rows];
     return LAC_OK;
 }
@@ -159,6 +174,7 @@ static lac_status conv_infer(const lac_call *call, lac_error *err)
     lac_conv_shape shape;
     LAC_TRY(lac_conv_read(&plain, 0, 1, &shape, err));
     LAC_TRY(lac_conv_infer(&plain, &shape, LAC_F32, err));
+    call->out[0].dtype = output_dtype(call);
     if (is_last(call))
         call->out[0] = permuted(&call->out[0], true);
     return LAC_OK;
@@ -270,8 +286,10 @@ static lac_status pool_read(const lac_call *call, pool *p, lac_error *err)
 {
     const lac_tensor *x = input(call, 0);
     int64_t n, kernel[2];
-    if (!x || x->rank != 4 || x->dtype != LAC_F32)
-        return lac_fail(err, LAC_ERROR_INPUT, "needs float32 [batch][h][w][c]");
+    bool is_max = strcmp(lac_node_string(call->node, "mode", "max"), "max") == 0;
+    bool bytes = x && (x->dtype == LAC_U8 || x->dtype == LAC_I8);
+    if (!x || x->rank != 4 || (x->dtype != LAC_F32 && !(bytes && is_max)))
+        return lac_fail(err, LAC_ERROR_INPUT, "needs [batch][h][w][c], float32 unless for max");
     lac_tensor plain = permuted(x, false);
     const int64_t *shape = lac_node_ints(call->node, "kernel_shape", &n);
     if (shape && n == 2)
@@ -280,7 +298,7 @@ static lac_status pool_read(const lac_call *call, pool *p, lac_error *err)
         memcpy(kernel, plain.dims + 2, sizeof kernel);
     p->call = call;
     p->channels = x->dims[3];
-    p->is_max = strcmp(lac_node_string(call->node, "mode", "max"), "max") == 0;
+    p->is_max = is_max;
     p->include_pad = lac_node_int(call->node, "count_include_pad", 0) != 0;
     return lac_window_read(call, &p->g, 4, plain.dims, kernel, true, err);
 }
@@ -290,8 +308,38 @@ static lac_status pool_infer(const lac_call *call, lac_error *err)
     pool p;
     LAC_TRY(pool_read(call, &p, err));
     int64_t dims[] = {call->in[0]->dims[0], p.g.out[1], p.g.out[2], p.channels};
-    call->out[0] = lac_tensor_view(LAC_F32, 4, dims, NULL);
+    call->out[0] = lac_tensor_view(call->in[0]->dtype, 4, dims, NULL);
     return LAC_OK;
+}
+
+/* The largest of bytes; int8 in the order of uint8 when `flip` is 128. */
+LAC_CLONES static void pool_byte_rows(void *context, int64_t begin, int64_t end)
+{
+    const pool *p = context;
+    const lac_window *g = &p->g;
+    const uint8_t flip = p->call->in[0]->dtype == LAC_I8 ? 128 : 0;
+    int64_t c_count = p->channels;
+    for (int64_t at = begin; at < end; at++) {
+        int64_t q = at % g->out[2], row = at / g->out[2] % g->out[1];
+        int64_t b = at / g->out[2] / g->out[1];
+        uint8_t *restrict y = (uint8_t *)p->call->out[0].data + at * c_count;
+        memset(y, 0, (size_t)c_count);
+        for (int64_t r = 0; r < g->kernel[1]; r++)
+            for (int64_t s = 0; s < g->kernel[2]; s++) {
+                int64_t h = row * g->stride[1] - g->pad[1] + r * g->dilation[1];
+                int64_t w = q * g->stride[2] - g->pad[2] + s * g->dilation[2];
+                if (h < 0 || h >= g->in[1] || w < 0 || w >= g->in[2])
+                    continue;
+                const uint8_t *restrict x = (const uint8_t *)p->call->in[0]->data +
+                                            ((b * g->in[1] + h) * g->in[2] + w) * c_count;
+                for (int64_t c = 0; c < c_count; c++) {
+                    uint8_t v = x[c] ^ flip;
+                    y[c] = v > y[c] ? v : y[c];
+                }
+            }
+        for (int64_t c = 0; flip && c < c_count; c++)
+            y[c] ^= flip;
+    }
 }
 
 LAC_CLONES static void pool_rows(void *context, int64_t begin, int64_t end)
@@ -336,7 +384,7 @@ static lac_status pool_run(const lac_call *call, lac_error *err)
     LAC_TRY(pool_read(call, &p, err));
     int64_t work = p.g.kernel[1] * p.g.kernel[2] * p.channels;
     lac_parallel_for(call->out[0].dims[0] * p.g.out[1] * p.g.out[2], 1 + 32768 / (work + 1),
-                     pool_rows, &p);
+                     call->in[0]->dtype == LAC_F32 ? pool_rows : pool_byte_rows, &p);
     return LAC_OK;
 }
 
@@ -347,8 +395,8 @@ static lac_status pool_run(const lac_call *call, lac_error *err)
 #define FUSED(name_, summary_, flags_, infer_, run_, layer_)                                       \
     {                                                                                              \
         .row = LAC_ROW(lac_op, name_, summary_), .domain = LAC_EXEC_DOMAIN, .since = 1,            \
-        .dtypes = LAC_BIT(LAC_F32), .attributes = "", .flags = flags_, .infer = infer_,            \
-        .run = run_, .as_layer = layer_                                                            \
+        .dtypes = LAC_BIT(LAC_F32) | LAC_BIT(LAC_U8) | LAC_BIT(LAC_I8), .attributes = "",          \
+        .flags = flags_, .infer = infer_, .run = run_, .as_layer = layer_                          \
     }
 static const lac_op rows[] = {
     FUSED("Gemm", "product with epilogue", 0, gemm_infer, run_nothing, gemm_layer),

@@ -5,17 +5,20 @@
 
 #include "exec/exec.h"
 
-/* Constants folded, identities dropped; with `fuse` all the others as well. */
-lac_status lac_passes(lac_graph *graph, bool fuse, lac_error *err);
+/* Constants folded, identities dropped; with `fuse` all the others as well, with `requantise` also
+ * the one that leaves no float output to a product whose readers want bytes. */
+lac_status lac_passes(lac_graph *graph, bool fuse, bool requantise, lac_error *err);
 
 lac_status lac_pass_fold(lac_graph *graph, lac_error *err);
 lac_status lac_pass_identity(lac_graph *graph, lac_error *err);
+lac_status lac_pass_norm(lac_graph *graph, lac_error *err);       /* BatchNormalization */
 lac_status lac_pass_products(lac_graph *graph, lac_error *err);   /* MatMul, Gemm, Conv */
 lac_status lac_pass_qdq(lac_graph *graph, lac_error *err);        /* products of integers */
 lac_status lac_pass_activation(lac_graph *graph, lac_error *err); /* GELU and SiLU in pieces */
 lac_status lac_pass_attention(lac_graph *graph, lac_error *err);
-lac_status lac_pass_epilogue(lac_graph *graph, lac_error *err); /* bias, residual, activation */
-lac_status lac_pass_layout(lac_graph *graph, lac_error *err);   /* channels last */
+lac_status lac_pass_epilogue(lac_graph *graph, lac_error *err);   /* bias, residual, activation */
+lac_status lac_pass_layout(lac_graph *graph, lac_error *err);     /* channels last */
+lac_status lac_pass_requantise(lac_graph *graph, lac_error *err); /* products that write bytes */
 
 /* ---- looking at the graph (match.c)
  * ---------------------------------------------------------------- */

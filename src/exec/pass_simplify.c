@@ -91,15 +91,15 @@ lac_status lac_pass_identity(lac_graph *graph, lac_error *err)
     return lac_graph_settle(graph, err);
 }
 
-lac_status lac_passes(lac_graph *graph, bool fuse, lac_error *err)
+lac_status lac_passes(lac_graph *graph, bool fuse, bool requantise, lac_error *err)
 {
     static lac_status (*const passes[])(lac_graph *, lac_error *) = {
-        lac_pass_identity,  lac_graph_annotate,  lac_pass_products, lac_pass_qdq,
-        lac_graph_annotate, lac_pass_activation, lac_pass_epilogue, lac_pass_attention,
-        lac_graph_annotate, lac_pass_layout,     lac_pass_fold};
+        lac_pass_identity,  lac_graph_annotate, lac_pass_norm,       lac_pass_products,
+        lac_pass_qdq,       lac_graph_annotate, lac_pass_activation, lac_pass_epilogue,
+        lac_pass_attention, lac_graph_annotate, lac_pass_layout,     lac_pass_fold};
     LAC_TRY(lac_graph_settle(graph, err));
     LAC_TRY(lac_pass_fold(graph, err));
     for (size_t i = 0; fuse && i < sizeof passes / sizeof *passes; i++)
         LAC_TRY(passes[i](graph, err));
-    return LAC_OK;
+    return fuse && requantise ? lac_pass_requantise(graph, err) : LAC_OK;
 }

@@ -62,6 +62,10 @@ static lac_status describe(lac_plan *plan, const lac_session *session, lac_step 
     LAC_TRY(step->op->as_layer(&call, &step->layer, err));
     snprintf(step->layer.name, sizeof step->layer.name, "%s", step->node->name);
     step->layer.store = session->store;
+    if (plan->layout && step->node->n_in > LAC_IN_X && step->node->in[LAC_IN_X] >= 0)
+        step->layer.input_layout = plan->layout[step->node->in[LAC_IN_X]];
+    if (plan->layout && step->node->out[0] >= 0)
+        step->layer.output_layout = plan->layout[step->node->out[0]];
     if (step->packed) {
         lac_operand *w = &step->layer.operand[LAC_ROLE_WEIGHTS];
         w->packed = step->packed;
@@ -304,7 +308,7 @@ typedef struct life {
 
 static size_t size_of(const lac_plan *plan, int root)
 {
-    size_t bytes = lac_tensor_bytes(&plan->shapes.value[root]);
+    size_t bytes = lac_plan_value_bytes(plan, root);
     return (bytes + ALIGN + ALIGN - 1) / ALIGN * ALIGN; /* readable bytes behind */
 }
 
@@ -416,7 +420,7 @@ static lac_status place(lac_plan *plan, int n_values, const life *l, lac_error *
         size_t live = 0;
         for (int i = 0; i < count; i++)
             if (l->birth[order[i][1]] <= s && l->death[order[i][1]] >= s)
-                live += lac_tensor_bytes(&plan->shapes.value[order[i][1]]);
+                live += lac_plan_value_bytes(plan, (int)order[i][1]);
         plan->peak_bytes = live > plan->peak_bytes ? live : plan->peak_bytes;
     }
     plan->block_bytes = top;
@@ -532,6 +536,7 @@ static lac_status fill(lac_plan *plan, lac_session *session, const lac_tensor *i
     lac_status status = make_steps(plan, session, needed, err);
     lac_free(needed);
     LAC_TRY(status);
+    LAC_TRY(lac_plan_layouts(plan, session, err));
     LAC_TRY(make_memory(plan, session, err));
     for (int s = 0; s < plan->n_steps; s++) {
         status = prepare_step(plan, session, &plan->steps[s], err);
@@ -572,6 +577,7 @@ void lac_plan_free(lac_plan *plan)
     lac_free(plan->root);
     lac_free(plan->home);
     lac_free(plan->offset);
+    lac_free(plan->layout);
     lac_free(plan->block);
     lac_free(plan->key);
     lac_shapes_release(&plan->shapes);

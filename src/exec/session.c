@@ -49,7 +49,8 @@ lac_status lac_session_make(lac_session **session, const lac_graph *graph,
     made->isa = isa;
     lac_status status = lac_graph_copy(&made->graph, graph, err);
     if (status == LAC_OK)
-        status = lac_passes(made->graph, !made->options.no_fusion, err);
+        /* a runner gets, and writes, the real outputs */
+        status = lac_passes(made->graph, !made->options.no_fusion, !made->options.runner, err);
     if (status == LAC_OK) {
         made->lazy = lac_alloc((size_t)made->graph->n_values + 1, sizeof *made->lazy, err);
         status = made->lazy ? lac_store_make(&made->store, err) : LAC_ERROR_MEMORY;

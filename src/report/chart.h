@@ -1,7 +1,7 @@
-/* Charts as inline SVG for the HTML report: grouped bars and a labelled scatter. Each call appends
- * one <figure class="chart"> that is well-formed XML, needs no script, and takes its colours from
- * the page's style sheet (page.h) with fallbacks in the SVG itself. The same input gives the same
- * bytes. A chart computes no figures: what it shows is what it is given.
+/* Charts as inline SVG for the HTML report: grouped bars, a labelled scatter, a roofline. Each call
+ * appends one <figure class="chart"> that is well-formed XML, needs no script, and takes its
+ * colours from the page's style sheet (page.h) with fallbacks in the SVG itself. The same input
+ * gives the same bytes. A chart computes no figures: what it shows is what it is given.
  *
  * All texts are UTF-8 and are escaped here. A value that is not finite is left out and shown as
  * "-". A failed allocation sets out->failed. */
@@ -49,5 +49,29 @@ typedef struct lac_chart_scatter_data {
     lac_chart_scale x_scale;
 } lac_chart_scatter_data;
 void lac_chart_scatter(lac_text *out, const lac_chart_scatter_data *scatter);
+
+/* Layers under the ceilings of a machine, both axes logarithmic: x is operations per byte, y 1e9
+ * operations per second. Names of dots are in their tooltips. */
+typedef struct lac_chart_ceiling {
+    const char *name; /* "DRAM" */
+    double value;
+} lac_chart_ceiling;
+typedef struct lac_chart_roofline_data {
+    const char *title;
+    lac_chart_axis x, y;
+    int n_flat, n_slanted;
+    const lac_chart_ceiling *flat;    /* [n_flat]: y, in its unit; the lowest first */
+    const lac_chart_ceiling *slanted; /* [n_slanted]: y / x */
+    const char *slanted_unit;         /* "GB/s" */
+    int n_points;
+    const char *const *names; /* [n_points] */
+    const double *x_values, *y_values;
+    int n_series; /* of the legend */
+    const char *const *series;
+    const int *point_series; /* [n_points], or NULL: all of the first */
+} lac_chart_roofline_data;
+void lac_chart_roofline(lac_text *out, const lac_chart_roofline_data *roofline);
+/* A file of its own: one <svg>. False, and nothing appended, when there is nothing to draw. */
+bool lac_chart_roofline_svg(lac_text *out, const lac_chart_roofline_data *roofline);
 
 #endif

@@ -3,6 +3,7 @@
 #include "scheme/weights.h"
 
 #include "core/memory.h"
+#include "exec/pass.h"
 
 #include <lacuna/kernel.h>
 #include <math.h>
@@ -103,15 +104,40 @@ static void expect(lac_weight *weight)
         snprintf(weight->gain, sizeof weight->gain, "same size");
 }
 
+/* A Conv that took in its BatchNormalization has other weights than the file: the bytes are those
+ * of the file. */
+static void count_stored(lac_compression *compression, const lac_graph *graph)
+{
+    for (int w = 0; w < compression->n_weights; w++) {
+        lac_weight *weight = &compression->weights[w];
+        for (int n = 0; weight->view == LAC_VIEW_CONV && n < graph->n_nodes; n++)
+            if (graph->nodes[n].n_in > 1 && strcmp(graph->nodes[n].op, "Conv") == 0 &&
+                strcmp(graph->nodes[n].name, weight->name) == 0)
+                weight->bytes_before = lac_stored_bytes(graph, graph->nodes[n].in[1]);
+    }
+}
+
 lac_status lac_compress(lac_compression *compression, const lac_graph *graph, const char *text,
                         lac_error *err)
 {
     lac_composition composition;
     lac_tensor *before = NULL;
     LAC_TRY(lac_scheme_parse(text, &composition, err));
-    LAC_TRY(lac_weights_find(compression, graph, err));
+    lac_graph *folded;
+    LAC_TRY(lac_graph_copy(&folded, graph, err));
+    lac_status status = LAC_OK;
+    if (!lac_scheme_is_identity(&composition)) {
+        status = lac_graph_annotate(folded, err);
+        if (status == LAC_OK)
+            status = lac_pass_norm(folded, err);
+    }
+    if (status == LAC_OK)
+        status = lac_weights_find(compression, folded, err);
+    lac_graph_free(folded);
+    LAC_TRY(status);
+    count_stored(compression, graph);
     int n = compression->n_weights;
-    lac_status status = check_finite(compression, err);
+    status = check_finite(compression, err);
     if (status == LAC_OK && !(before = lac_alloc((size_t)n, sizeof *before, err)))
         status = LAC_ERROR_MEMORY;
     for (int i = 0; status == LAC_OK && i < n; i++)

@@ -242,6 +242,21 @@ static void test_extremes(void **state)
             lac_text out = {0};
             lac_chart_bars(&out, &bars);
             lac_chart_scatter(&out, &scatter);
+            const lac_chart_ceiling lines[] = {
+                {"a", sets[i][0]}, {"b", sets[i][1]}, {"c", sets[i][2]}};
+            lac_chart_roofline_data roofline = {.title = "t",
+                                                .x = scatter.x,
+                                                .y = scatter.y,
+                                                .n_flat = scale,
+                                                .flat = lines,
+                                                .n_slanted = 3 - scale,
+                                                .slanted = lines,
+                                                .slanted_unit = "",
+                                                .n_points = 3,
+                                                .names = groups,
+                                                .x_values = sets[i],
+                                                .y_values = sets[i]};
+            lac_chart_roofline(&out, &roofline);
             assert_false(out.failed);
             assert_well_formed(out.data);
             assert_null(strstr(out.data, "nan"));
@@ -261,8 +276,12 @@ static void test_empty(void **state)
     lac_text out = {0};
     lac_chart_bars(&out, &bars);
     lac_chart_scatter(&out, &scatter);
+    lac_chart_roofline_data roofline = {
+        .title = "t", .x = scatter.x, .y = scatter.y, .slanted_unit = ""};
+    assert_false(lac_chart_roofline_svg(&out, &roofline));
+    lac_chart_roofline(&out, &roofline);
     assert_well_formed(out.data);
-    assert_int_equal(count(out.data, "no figures"), 2);
+    assert_int_equal(count(out.data, "no figures"), 3);
     assert_int_equal(count(out.data, "<svg"), 0);
     lac_text_release(&out);
 }
@@ -304,6 +323,63 @@ static void test_scatter(void **state)
         point++;
     }
     lac_text_release(&out);
+}
+
+/* Equal ratios are equal distances on both axes; a slanted line meets the flat one where it says.
+ */
+static void test_roofline(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"one <1>", "two", "three", "none"};
+    static const char *const kinds[] = {"float32", "int8"};
+    const double x[] = {1, 10, 100, 5}, y[] = {20, 200, 300, NAN};
+    const int of[] = {0, 1, 1, 0};
+    const lac_chart_ceiling flat[] = {{"float32", 100}, {"int8", 400}};
+    const lac_chart_ceiling slanted[] = {{"DRAM", 25}, {"L3", 100}, {"L2 & more", 110}};
+    lac_chart_roofline_data r = {.title = "m <t>",
+                                 .x = {"operations per byte", "", LAC_LABEL_DERIVED},
+                                 .y = {"operations", "GOP/s", LAC_LABEL_MEASURED},
+                                 .n_flat = 2,
+                                 .flat = flat,
+                                 .n_slanted = 3,
+                                 .slanted = slanted,
+                                 .slanted_unit = "GB/s",
+                                 .n_points = 4,
+                                 .names = names,
+                                 .x_values = x,
+                                 .y_values = y,
+                                 .n_series = 2,
+                                 .series = kinds,
+                                 .point_series = of};
+    lac_text out = {0}, again = {0};
+    lac_chart_roofline(&out, &r);
+    assert_false(out.failed);
+    assert_well_formed(out.data);
+    assert_int_equal(count(out.data, "<circle"), 2 + 3); /* the legend's, the points' */
+    assert_non_null(strstr(out.data, "one &lt;1&gt;: 20 GOP/s, 1 operations per byte</title>"));
+    assert_non_null(strstr(out.data, ">int8 400 GOP/s</text>"));
+    assert_non_null(strstr(out.data, ">DRAM 25.0 GB/s</text>"));
+    assert_non_null(strstr(out.data, ">L2 &amp; more 110 GB/s</text>"));
+    assert_non_null(strstr(out.data, "1 without both figures: not shown"));
+    double px[3], py[3];
+    for (int i = 0; i < 3; i++) {
+        px[i] = attribute(out.data, "<circle class=\"dot", i, " cx");
+        py[i] = attribute(out.data, "<circle class=\"dot", i, " cy");
+    }
+    assert_true(px[1] > px[0] && py[1] < py[0]);
+    assert_true(fabs((px[2] - px[1]) - (px[1] - px[0])) < 0.3);
+    /* Lines: both axes, the three slanted ones, the flat ones from the highest down. */
+    double decade = py[0] - py[1], full = attribute(out.data, "<line class=\"axis\"", 5, "y1");
+    assert_true(fabs(py[1] - full - decade * log10(2)) < 0.3);
+    double dram = attribute(out.data, "<line class=\"axis\"", 2, "x2");
+    assert_true(fabs(dram - px[0] - (px[1] - px[0]) * log10(16)) < 0.3); /* 400 / 25 */
+    assert_true(fabs(attribute(out.data, "<line class=\"axis\"", 2, "y2") - full) < 0.2);
+    assert_true(lac_chart_roofline_svg(&again, &r));
+    assert_well_formed(again.data);
+    assert_int_equal(strncmp(again.data, "<svg xmlns=", 11), 0);
+    assert_non_null(strstr(again.data, ">m &lt;t&gt;</text>"));
+    lac_text_release(&out);
+    lac_text_release(&again);
 }
 
 static void test_page(void **state)
@@ -348,7 +424,7 @@ int main(void)
         cmocka_unit_test(test_bars),       cmocka_unit_test(test_partial_bars),
         cmocka_unit_test(test_bars_scale), cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_empty),      cmocka_unit_test(test_scatter),
-        cmocka_unit_test(test_page),
+        cmocka_unit_test(test_roofline),   cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

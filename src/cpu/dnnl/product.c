@@ -91,11 +91,11 @@ static float scale_of(const lac_layer *layer, int64_t n)
     return scale;
 }
 
-static lac_status post_ops(const lac_layer *layer, const dnnl_memory_desc_t *dst,
+static lac_status post_ops(const lac_layer *layer, const dnnl_memory_desc_t *residual,
                            dnnl_post_ops_t ops, lac_error *err)
 {
     if (layer->operand[LAC_ROLE_RESIDUAL].tensor.dtype == LAC_F32)
-        DNNL_TRY(dnnl_post_ops_append_binary(ops, dnnl_binary_add, dst));
+        DNNL_TRY(dnnl_post_ops_append_binary(ops, dnnl_binary_add, residual));
     switch (layer->activation) {
     case LAC_ACT_NONE:
         break;
@@ -122,11 +122,14 @@ static lac_status post_ops(const lac_layer *layer, const dnnl_memory_desc_t *dst
         DNNL_TRY(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1, 0));
         break;
     }
+    if (layer->output.dtype != LAC_F32) /* then rounded to nearest even and saturated */
+        DNNL_TRY(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_linear, 1 / layer->output_scale,
+                                              (float)layer->output_zero));
     return LAC_OK;
 }
 
 static lac_status attributes(const product *w, const lac_layer *layer,
-                             const dnnl_memory_desc_t *dst, dnnl_primitive_attr_t attr,
+                             const dnnl_memory_desc_t *residual, dnnl_primitive_attr_t attr,
                              lac_error *err)
 {
     DNNL_TRY(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
@@ -147,7 +150,7 @@ static lac_status attributes(const product *w, const lac_layer *layer,
     }
     dnnl_post_ops_t ops;
     DNNL_TRY(dnnl_post_ops_create(&ops));
-    lac_status status = post_ops(layer, dst, ops, err);
+    lac_status status = post_ops(layer, residual, ops, err);
     if (status == LAC_OK)
         status = failed(dnnl_primitive_attr_set_post_ops(attr, ops), "post-operations", err);
     dnnl_post_ops_destroy(ops);
@@ -169,6 +172,7 @@ static lac_status describe(const product *w, const lac_layer *layer, dnnl_memory
         DNNL_TRY(dnnl_memory_desc_init_by_tag(&md[WEIGHTS], 2, wei, w_type,
                                               weights->transposed ? dnnl_ab : dnnl_ba));
         DNNL_TRY(dnnl_memory_desc_init_by_tag(&md[DST], 2, dst, dst_type, dnnl_ab));
+        DNNL_TRY(dnnl_memory_desc_init_by_tag(&md[RESIDUAL], 2, dst, dnnl_f32, dnnl_ab));
         DNNL_TRY(dnnl_memory_desc_init_by_tag(&md[BIAS], 2, bias, dnnl_f32, dnnl_ab));
         return LAC_OK;
     }
@@ -177,6 +181,7 @@ static lac_status describe(const product *w, const lac_layer *layer, dnnl_memory
     dnnl_dims_t bias = {g->k};
     DNNL_TRY(dnnl_memory_desc_init_by_tag(&md[SRC], 4, src, src_type, tag));
     DNNL_TRY(dnnl_memory_desc_init_by_tag(&md[DST], 4, dst, dst_type, tag));
+    DNNL_TRY(dnnl_memory_desc_init_by_tag(&md[RESIDUAL], 4, dst, dnnl_f32, tag));
     DNNL_TRY(dnnl_memory_desc_init_by_tag(&md[BIAS], 1, bias, dnnl_f32, dnnl_a));
     if (g->groups > 1) {
         dnnl_dims_t wei = {g->groups, g->k / g->groups, g->c / g->groups, g->r, g->s};
@@ -196,7 +201,7 @@ static lac_status make_desc(product *w, const lac_layer *layer, dnnl_memory_desc
     const dnnl_memory_desc_t *bias =
         layer->operand[LAC_ROLE_BIAS].tensor.dtype == LAC_F32 ? &md[BIAS] : NULL;
     any.format_kind = dnnl_format_kind_any;
-    LAC_TRY(attributes(w, layer, &md[DST], attr, err));
+    LAC_TRY(attributes(w, layer, &md[RESIDUAL], attr, err));
     if (w->is_gemm) {
         dnnl_matmul_desc_t desc;
         DNNL_TRY(dnnl_matmul_desc_init(&desc, &md[SRC], &any, bias, &md[DST]));
@@ -305,7 +310,7 @@ static lac_status fill(product *w, const lac_layer *layer, lac_error *err)
     }
     if (layer->operand[LAC_ROLE_RESIDUAL].tensor.dtype == LAC_F32)
         LAC_TRY(add_memory(w, RESIDUAL, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
-                           &md[DST], NULL, err));
+                           &md[RESIDUAL], NULL, err));
     const dnnl_memory_desc_t *scratch =
         dnnl_primitive_desc_query_md(w->pd, dnnl_query_scratchpad_md, 0);
     w->scratch = lac_alloc(dnnl_memory_desc_get_size(scratch), 1, err);
@@ -362,8 +367,10 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
         reason = "bias is not a float32 constant";
     else if (weights->tensor.dtype != expected)
         reason = "type of the weights";
-    else if (layer->output.dtype != LAC_F32)
-        reason = "output is not float32";
+    else if (layer->output.dtype == LAC_I32)
+        reason = "output is int32";
+    else if (layer->input_layout != LAC_LAYOUT_ROWS || layer->output_layout != LAC_LAYOUT_ROWS)
+        reason = "activations stand in another layout";
     else if (weights->zero_point != 0)
         reason = "weights have a zero point";
     else if (residual->dtype != LAC_NONE && residual->dtype != LAC_F32)

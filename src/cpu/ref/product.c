@@ -205,14 +205,17 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
         real ? w->tensor.dtype == LAC_F32 : w->tensor.dtype == LAC_I8 || w->tensor.dtype == LAC_U8;
     if (!fits)
         snprintf(why, why_size, "weights are %s", lac_dtype_name(w->tensor.dtype));
-    else if (!w->tensor.data || !lac_conv_geometry_of(layer, &g)) {
+    else if (layer->input_layout != LAC_LAYOUT_ROWS || layer->output_layout != LAC_LAYOUT_ROWS) {
+        fits = false;
+        snprintf(why, why_size, "activations stand in another layout");
+    } else if (!w->tensor.data || !lac_conv_geometry_of(layer, &g)) {
         fits = false;
         snprintf(why, why_size, "weights are not one constant");
     } else if ((bias != LAC_NONE && bias != LAC_F32) ||
                (residual != LAC_NONE && residual != LAC_F32)) {
         fits = false;
         snprintf(why, why_size, "bias or residual is not float32");
-    } else if (real && layer->output.dtype != LAC_F32) {
+    } else if (real && layer->output.dtype == LAC_I32) {
         fits = false;
         snprintf(why, why_size, "output is %s", lac_dtype_name(layer->output.dtype));
     }

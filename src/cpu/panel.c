@@ -1,0 +1,356 @@
+/* See panel.h. */
+#include "cpu/panel.h"
+
+#include "core/memory.h"
+#include "core/parallel.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct panel_state {
+    const lac_panel_family *family;
+    lac_gemm_shape shape;
+    lac_conv_geometry g;
+    bool window;          /* planes of a convolution; false: panels of a matrix */
+    int64_t unit;         /* bytes of a column: 4, or 1 for panels of bytes */
+    int64_t tiles, pitch; /* bytes from one reduction group to the next */
+    int64_t tile_stride;
+    int64_t plane_w, plane_area; /* of one image, columns */
+    int32_t *offset;             /* of planes */
+    int64_t *row;                /* of planes: column -> output row, -1: border */
+    char *copy;                  /* the activations in panels or planes */
+    size_t copy_bytes;
+    int border; /* what fills the planes where there is no input */
+    lac_packed_numbers numbers;
+    /* during a run */
+    const lac_packed *packed;
+    const char *source, *x;
+    int64_t source_bytes; /* of an element */
+    int flip;
+    lac_layout output_layout;
+    lac_epilogue epilogue;
+} panel_state;
+
+/* ---- which layers -----------------------------------------------------------------------------
+ */
+
+static bool refuse(char *why, size_t size, const char *reason)
+{
+    if (size)
+        snprintf(why, size, "%s", reason);
+    return false;
+}
+
+/* The product's shape; *window: whether it is a convolution that needs planes. */
+static bool shape_of(const lac_panel_family *family, const lac_layer *layer, lac_gemm_shape *shape,
+                     lac_conv_geometry *g, bool *window, char *why, size_t why_size)
+{
+    *window = false;
+    if (lac_gemm_shape_of(layer, shape, why, why_size))
+        return true;
+    if (!lac_conv_geometry_of(layer, g) || strcmp(layer->kind->row.name, "conv") != 0)
+        return false;
+    *window = true;
+    if (!layer->channels_last)
+        return refuse(why, why_size, "channels are not last");
+    if (g->groups != 1)
+        return refuse(why, why_size, "groups");
+    if (family->layout == LAC_LAYOUT_QUADS && g->c % 4 != 0)
+        return refuse(why, why_size, "channels are no multiple of 4");
+    if (g->batch < 1 || g->p < 1 || g->q < 1)
+        return refuse(why, why_size, "a size is not known");
+    *shape = (lac_gemm_shape){g->batch * g->p * g->q, g->k, g->c * g->r * g->s};
+    return true;
+}
+
+bool lac_panel_can_run(const lac_panel_family *family, const lac_layer *layer, char *why,
+                       size_t why_size)
+{
+    lac_gemm_shape shape;
+    lac_conv_geometry g;
+    bool window;
+    const lac_packed *packed = layer->operand[LAC_ROLE_WEIGHTS].packed;
+    if (!shape_of(family, layer, &shape, &g, &window, why, why_size) ||
+        !lac_packed_fits(layer, &shape, family->dtypes, why, why_size))
+        return false;
+    if (layer->input_layout != LAC_LAYOUT_ROWS && (window || layer->input_layout != family->layout))
+        return refuse(why, why_size, "activations stand in another layout");
+    if (layer->output_layout != LAC_LAYOUT_ROWS && window)
+        return refuse(why, why_size, "outputs of a convolution are written in rows");
+    return !family->can_run || family->can_run(packed, why, why_size);
+}
+
+/* Measured on one core of an AMD EPYC (family 25, model 17) by bench_kernels: bringing an
+ * activation into panels, finishing an output, starting. */
+#define SECONDS_PER_ACTIVATION 0.1e-9
+#define SECONDS_PER_OUTPUT     0.25e-9
+#define SECONDS_PER_CALL       1e-6
+
+double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
+{
+    lac_gemm_shape shape;
+    lac_conv_geometry g;
+    bool window;
+    const lac_packed *packed = layer->operand[LAC_ROLE_WEIGHTS].packed;
+    if (!packed || !shape_of(family, layer, &shape, &g, &window, NULL, 0))
+        return 1e30;
+    double seconds = SECONDS_PER_CALL, m = (double)shape.m, columns = m;
+    double inputs = m * (double)shape.k;
+    if (window) {
+        int64_t w = (g.w + g.pad_left + g.pad_right + g.stride_w - 1) / g.stride_w;
+        columns = (double)(g.batch * g.p * w);
+        inputs = (double)(g.batch * g.h * g.w * g.c);
+    }
+    seconds += family->seconds(packed, (int64_t)columns);
+    if (layer->input_layout == LAC_LAYOUT_ROWS)
+        seconds += SECONDS_PER_ACTIVATION * inputs;
+    return seconds + SECONDS_PER_OUTPUT * m * (double)shape.n;
+}
+
+/* ---- preparation ------------------------------------------------------------------------------
+ */
+
+void lac_panel_release(void *state)
+{
+    panel_state *w = state;
+    if (!w)
+        return;
+    lac_packed_numbers_release(&w->numbers);
+    lac_free(w->offset);
+    lac_free(w->row);
+    lac_free(w->copy);
+    lac_free(w);
+}
+
+static lac_status fill_panels(panel_state *w, const lac_layer *layer, lac_error *err)
+{
+    bool quads = w->family->layout == LAC_LAYOUT_QUADS;
+    int64_t groups = quads ? (w->shape.k + 3) / 4 : w->shape.k, count;
+    w->tiles = (w->shape.m + LAC_PANEL_COLUMNS - 1) / LAC_PANEL_COLUMNS;
+    w->pitch = LAC_PANEL_COLUMNS * w->unit;
+    w->tile_stride = groups * w->pitch;
+    if (layer->input_layout != LAC_LAYOUT_ROWS)
+        return LAC_OK;
+    /* One token is read as it is, with zeros behind. */
+    LAC_TRY(lac_shape_count(2, (int64_t[]){w->tiles, w->tile_stride + LAC_PANEL_COLUMNS * 4},
+                            &count, err));
+    w->copy_bytes = (size_t)count;
+    return LAC_OK;
+}
+
+static lac_status fill_planes(panel_state *w, lac_error *err)
+{
+    const lac_conv_geometry *g = &w->g;
+    bool quads = w->family->layout == LAC_LAYOUT_QUADS;
+    int64_t channels = quads ? g->c / 4 : g->c, phases = g->stride_h * g->stride_w, count;
+    int64_t h = (g->h + g->pad_top + g->pad_bottom + g->stride_h - 1) / g->stride_h;
+    w->plane_w = (g->w + g->pad_left + g->pad_right + g->stride_w - 1) / g->stride_w;
+    LAC_TRY(lac_shape_count(2, (int64_t[]){h, w->plane_w}, &w->plane_area, err));
+    LAC_TRY(lac_shape_count(2, (int64_t[]){g->batch, w->plane_area}, &count, err));
+    /* Columns behind the last are read, at any tap; planes an odd number of cache lines apart, or
+     * the same column of many channels would fall into one set of the cache. */
+    w->pitch = ((count + LAC_PANEL_COLUMNS) * w->unit + 63) / 64 * 64;
+    w->pitch += w->pitch / 64 % 2 == 0 ? 64 : 0;
+    LAC_TRY(lac_shape_count(3, (int64_t[]){phases, channels, w->pitch}, &count, err));
+    if (count > INT32_MAX)
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED,
+                        "padded input of %lld bytes, at most 2147483647", (long long)count);
+    w->copy_bytes = (size_t)count;
+    int64_t columns = (g->batch - 1) * w->plane_area + (g->p - 1) * w->plane_w + g->q;
+    w->tiles = (columns + LAC_PANEL_COLUMNS - 1) / LAC_PANEL_COLUMNS;
+    w->tile_stride = LAC_PANEL_COLUMNS * w->unit;
+    w->offset = lac_alloc((size_t)(g->r * g->s * channels), sizeof *w->offset, err);
+    w->row = lac_alloc((size_t)(w->tiles * LAC_PANEL_COLUMNS), sizeof *w->row, err);
+    if (!w->offset || !w->row)
+        return LAC_ERROR_MEMORY;
+    for (int64_t r = 0, i = 0; r < g->r; r++)
+        for (int64_t s = 0; s < g->s; s++)
+            for (int64_t c = 0; c < channels; c++, i++) {
+                int64_t y = r * g->dilation_h, x = s * g->dilation_w;
+                int64_t phase = y % g->stride_h * g->stride_w + x % g->stride_w;
+                int64_t column = y / g->stride_h * w->plane_w + x / g->stride_w;
+                w->offset[i] = (int32_t)((phase * channels + c) * w->pitch + column * w->unit);
+            }
+    for (int64_t j = 0; j < w->tiles * LAC_PANEL_COLUMNS; j++) {
+        int64_t image = j / w->plane_area, y = j % w->plane_area / w->plane_w, x = j % w->plane_w;
+        x = j % w->plane_area % w->plane_w;
+        bool inside = image < g->batch && y < g->p && x < g->q;
+        w->row[j] = inside ? (image * g->p + y) * g->q + x : -1;
+    }
+    return LAC_OK;
+}
+
+static lac_status fill(panel_state *w, const lac_layer *layer, lac_error *err)
+{
+    const lac_packed *packed = layer->operand[LAC_ROLE_WEIGHTS].packed;
+    bool bytes = w->family->integer && w->family->layout == LAC_LAYOUT_PANELS;
+    if (!shape_of(w->family, layer, &w->shape, &w->g, &w->window, NULL, 0))
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "not a product of packed weights");
+    w->unit = bytes ? 1 : 4;
+    LAC_TRY(lac_packed_validate(packed, err));
+    LAC_TRY(lac_packed_numbers_make(&w->numbers, w->shape.n, w->family->integer, err));
+    if (w->family->integer)
+        w->family->sum(packed, w->numbers.sum);
+    LAC_TRY(w->window ? fill_planes(w, err) : fill_panels(w, layer, err));
+    if (w->copy_bytes == 0)
+        return LAC_OK;
+    w->copy = lac_alloc(w->copy_bytes, 1, err);
+    return w->copy ? LAC_OK : LAC_ERROR_MEMORY;
+}
+
+lac_status lac_panel_prepare(const lac_panel_family *family, const lac_layer *layer, void **state,
+                             lac_error *err)
+{
+    panel_state *w = lac_alloc(1, sizeof *w, err);
+    if (!w)
+        return LAC_ERROR_MEMORY;
+    w->family = family;
+    lac_status status = fill(w, layer, err);
+    if (status == LAC_OK)
+        *state = w;
+    else
+        lac_panel_release(w);
+    return status;
+}
+
+size_t lac_panel_bytes(const void *state)
+{
+    return ((const panel_state *)state)->copy_bytes;
+}
+
+/* ---- running ----------------------------------------------------------------------------------
+ */
+
+static void move(const panel_state *w, const char *from, int64_t stride, int64_t tokens, int64_t k,
+                 char *to, int64_t pitch)
+{
+    const lac_panel_moves *moves = w->family->moves;
+    if (!w->family->integer)
+        moves->floats(from, stride, tokens, k, to, pitch, 0);
+    else if (w->unit == 1)
+        moves->bytes(from, stride, tokens, k, to, pitch, w->flip);
+    else
+        moves->quads(from, stride, tokens, k, to, pitch, w->flip);
+}
+
+static void copy_tiles(void *context, int64_t begin, int64_t end)
+{
+    const panel_state *w = context;
+    int64_t stride = w->shape.k * w->source_bytes;
+    for (int64_t tile = begin; tile < end; tile++) {
+        int64_t first = tile * LAC_PANEL_COLUMNS, tokens = w->shape.m - first;
+        move(w, w->source + first * stride, stride,
+             tokens < LAC_PANEL_COLUMNS ? tokens : LAC_PANEL_COLUMNS, w->shape.k,
+             w->copy + tile * w->tile_stride, w->pitch);
+    }
+}
+
+/* Items are rows of the input images. */
+static void copy_planes(void *context, int64_t begin, int64_t end)
+{
+    const panel_state *w = context;
+    const lac_conv_geometry *g = &w->g;
+    int64_t channels = w->family->layout == LAC_LAYOUT_QUADS ? g->c / 4 : g->c;
+    int64_t pixel = g->c * w->source_bytes;
+    for (int64_t item = begin; item < end; item++) {
+        int64_t image = item / g->h, y = item % g->h + g->pad_top;
+        for (int64_t phase = 0; phase < g->stride_w; phase++) {
+            int64_t x = (phase - g->pad_left % g->stride_w + g->stride_w) % g->stride_w;
+            int64_t tokens = x < g->w ? (g->w - x + g->stride_w - 1) / g->stride_w : 0;
+            int64_t plane = (y % g->stride_h * g->stride_w + phase) * channels;
+            int64_t column = image * w->plane_area + y / g->stride_h * w->plane_w +
+                             (x + g->pad_left) / g->stride_w;
+            move(w, w->source + (item * g->w + x) * pixel, g->stride_w * pixel, tokens, g->c,
+                 w->copy + plane * w->pitch + column * w->unit, w->pitch);
+        }
+    }
+}
+
+/* Items are tiles times ranges of outputs; those of one tile follow one another, so that its
+ * activations stay in the cache. */
+static void multiply(void *context, int64_t begin, int64_t end)
+{
+    const panel_state *w = context;
+    const lac_panel_family *family = w->family;
+    int64_t ranges = (w->shape.n + family->outputs - 1) / family->outputs;
+    int64_t columns = w->window ? w->tiles * LAC_PANEL_COLUMNS : w->shape.m;
+    _Alignas(64) int32_t sums[LAC_PANEL_OUTPUTS][LAC_PANEL_COLUMNS];
+    for (int64_t item = begin; item < end; item++) {
+        int64_t tile = item / ranges, first = item % ranges * family->outputs;
+        int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
+        int64_t column = tile * LAC_PANEL_COLUMNS, left = columns - column, row[LAC_PANEL_COLUMNS];
+        int count = (int)(left < LAC_PANEL_COLUMNS ? left : LAC_PANEL_COLUMNS);
+        lac_panel_source source = {w->x + tile * w->tile_stride, w->offset,
+                                   w->window ? 0 : w->pitch};
+        family->tile(w->packed, first, last, &source, (count + 15) / 16, sums);
+        if (w->output_layout != LAC_LAYOUT_ROWS) {
+            family->moves->finish_panels(&w->epilogue, family->integer, sums, first,
+                                         (int)(last - first), tile, w->output_layout);
+            continue;
+        }
+        for (int i = 0; i < count; i++)
+            row[i] = w->window ? w->row[column + i] : column + i;
+        family->moves->finish_rows(&w->epilogue, family->integer, sums, first, (int)(last - first),
+                                   count, row);
+    }
+}
+
+/* One token: items are ranges of outputs. The sums of an output stand at the head of its row, as
+ * if there were one column. */
+static void multiply_token(void *context, int64_t begin, int64_t end)
+{
+    const panel_state *w = context;
+    const lac_panel_family *family = w->family;
+    _Alignas(64) int32_t sums[LAC_PANEL_OUTPUTS], spread[LAC_PANEL_OUTPUTS][LAC_PANEL_COLUMNS];
+    for (int64_t item = begin; item < end; item++) {
+        int64_t first = item * family->outputs;
+        int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
+        family->dot(w->packed, first, last, w->x, sums);
+        for (int64_t i = 0; i < last - first; i++)
+            spread[i][0] = sums[i];
+        family->moves->finish_rows(&w->epilogue, family->integer, spread, first,
+                                   (int)(last - first), 1, (int64_t[]){0});
+    }
+}
+
+static void copy_token(panel_state *w)
+{
+    size_t bytes = (size_t)(w->shape.k * w->source_bytes);
+    memcpy(w->copy, w->source, bytes);
+    for (size_t i = 0; w->flip && i < bytes; i++)
+        w->copy[i] = (char)(w->copy[i] ^ w->flip);
+}
+
+lac_status lac_panel_run(const lac_layer *layer, void *state, lac_error *err)
+{
+    panel_state *w = state;
+    const lac_panel_family *family = w->family;
+    const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
+    bool is_signed = x->tensor.dtype == LAC_I8, rows = layer->input_layout == LAC_LAYOUT_ROWS;
+    int64_t ranges = (w->shape.n + family->outputs - 1) / family->outputs;
+    (void)err;
+    w->packed = layer->operand[LAC_ROLE_WEIGHTS].packed;
+    w->source = x->tensor.data;
+    w->source_bytes = family->integer ? 1 : 4;
+    w->flip = is_signed ? 128 : 0;
+    w->x = rows ? w->copy : w->source;
+    w->output_layout = layer->output_layout;
+    lac_epilogue_begin(&w->epilogue, layer, &w->numbers, &w->shape, is_signed ? 128 : 0);
+    if (w->shape.m == 1 && !w->window && family->dot && rows &&
+        layer->output_layout == LAC_LAYOUT_ROWS) {
+        copy_token(w);
+        lac_parallel_for(ranges, 1, multiply_token, w);
+        return LAC_OK;
+    }
+    int border = w->window && family->integer ? (x->zero_point + w->flip) & 255 : 0;
+    if (border != w->border) {
+        memset(w->copy, border, w->copy_bytes);
+        w->border = border;
+    }
+    if (w->window)
+        lac_parallel_for(w->g.batch * w->g.h, 1, copy_planes, w);
+    else if (rows)
+        lac_parallel_for(w->tiles, 1, copy_tiles, w);
+    lac_parallel_for(w->tiles * ranges, 1, multiply, w);
+    return LAC_OK;
+}
