@@ -68,13 +68,6 @@ bool lac_nm_can_run(const lac_layer *layer, char *why, size_t why_size)
         return false;
     if (lac_nm_cut_of(packed, &cut, &err) != LAC_OK)
         return refuse(why, why_size, err.message);
-    if (g.r * g.s > 1 && g.c % cut.window != 0) {
-        if (why_size)
-            snprintf(why, why_size,
-                     "%lld channels are no multiple of the %d columns of a window of %d:%d",
-                     (long long)g.c, cut.window, cut.n, cut.m);
-        return false;
-    }
     return true;
 }
 
@@ -84,18 +77,13 @@ void lac_nm_release(void *state)
     if (!w)
         return;
     lac_packed_numbers_release(&w->numbers);
-    lac_free(w->row_at);
-    lac_free(w->turn);
-    lac_free(w->copy);
     lac_free(w);
 }
 
 size_t lac_nm_bytes(const void *state)
 {
-    const lac_nm_state *w = state;
-    return sizeof *w + (size_t)w->shape.m * sizeof(int64_t) +
-           (size_t)w->cut.panel_steps * sizeof *w->turn +
-           (w->copy ? (size_t)(w->pixels * w->pixel) * w->element : 0);
+    (void)state;
+    return sizeof(lac_nm_state);
 }
 
 /* Sums of the weights of each output. */
@@ -120,63 +108,34 @@ LAC_CLONES static void sum_weights(const lac_nm_cut *cut, const uint8_t *values,
 /* Windows that a load covers. */
 static int64_t group_of(const lac_nm_state *w)
 {
-    int64_t group = w->plan->group / w->cut.window;
+    int64_t group = w->plan->reach / w->cut.window;
     return group > 1 ? group : 1;
 }
 
 static void make_tables(lac_nm_state *w)
 {
     const lac_nm_cut *cut = &w->cut;
-    const lac_conv_geometry *g = &w->conv;
     int64_t group = group_of(w);
-    w->plain = (cut->m & (cut->m - 1)) == 0 && cut->value_bits == 8;
-    for (int i = 0; i < 4; i++)
-        for (int j = 0; j < 32; j++) { /* of 16 bits; for floats of 32, low half first */
-            w->shift[i][j] = (uint16_t)(cut->depth == 4 || j % 2 == 0 ? i * cut->place_bits : 0);
-            w->nibble[i & 1][j] = (uint16_t)(4 * (i & 1));
-        }
+    w->plain = (cut->m & (cut->m - 1)) == 0;
+    w->twos = w->plain && cut->value_bits == 8;
     for (int slot = 0; slot < cut->slots; slot++) {
         int base = lac_nm_base(cut, slot);
-        base = base < 0 ? 0 : base;
-        w->slot_sub[slot] = base / cut->sub * cut->sub;
-        w->slot_group[slot] = base % cut->sub;
-        for (int i = 0; cut->depth == 4 && i < group; i++)
+        w->slot_base[slot] = base = base < 0 ? 0 : base;
+        for (int i = 0; i < group; i++)
             for (int column = 0; column < LAC_NM_COLUMNS; column++)
                 w->base[i * cut->steps + slot / 4][column * 4 + slot % 4] =
                     (uint8_t)(i * cut->window + base);
-        for (int column = 0; cut->depth == 1 && column < LAC_NM_COLUMNS; column++)
-            w->base[slot / cut->n][column * 4] = (uint8_t)base; /* as uint32, low byte first */
-    }
-    for (int64_t row = 0; row < w->shape.m; row++) {
-        int64_t q = row % g->q, p = row / g->q % g->p, batch = row / g->q / g->p;
-        w->row_at[row] =
-            (batch * w->image + p * g->stride_h * w->line + q * g->stride_w * w->pixel) *
-            (int64_t)w->element;
-    }
-    int64_t each = (g->c + cut->window - 1) / cut->window; /* windows of a place (r, s) */
-    for (int64_t t = 0; t < cut->panel_steps; t++) {
-        int64_t place = t / cut->steps / each, window = t / cut->steps % each;
-        int64_t r = place / g->s, s = place % g->s, per = 8 / cut->place_bits;
-        int slot = (int)(t % cut->steps) * cut->depth;
-        w->turn[t] = (lac_nm_turn){
-            .at = (r * g->dilation_h * w->line + s * g->dilation_w * w->pixel +
-                   window / group * group * cut->window) *
-                  (int64_t)w->element,
-            .index = (int32_t)(t / per * cut->unit),
-            .shift = (uint8_t)(t % per),
-            .nibble = t % 2,
-            .base = (uint8_t)(cut->depth == 4 ? window % group * cut->steps + t % cut->steps
-                                              : slot / cut->n),
-            .slot = (uint8_t)slot};
     }
 }
+
+/* Most bytes of copied rows that stand on the stack of a thread; and of the fields of a range. */
+enum { ROOM = 48 << 10, RANGE = 384 << 10 };
 
 static lac_status fill(lac_nm_state *w, const lac_layer *layer, lac_error *err)
 {
     const lac_packed *packed = layer->operand[LAC_ROLE_WEIGHTS].packed;
     const lac_nm_plan *plan = w->plan;
-    lac_dtype dtype = layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype;
-    bool integer = dtype != LAC_F32;
+    bool integer = layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype != LAC_F32;
     lac_conv_geometry *g = &w->conv;
     lac_nm_cut *cut = &w->cut;
     if (!shape_of(layer, g, &w->shape, NULL, 0))
@@ -190,32 +149,24 @@ static lac_status fill(lac_nm_state *w, const lac_layer *layer, lac_error *err)
         sum_weights(cut, w->values, w->shape.n, w->numbers.sum);
     w->element = integer ? 1 : sizeof(float);
 
-    /* Read in place only when no load reaches behind the channels, or straddles lines. */
-    bool padded = g->pad_top + g->pad_left + g->pad_bottom + g->pad_right > 0;
-    int64_t each = (g->c + cut->window - 1) / cut->window, group = group_of(w), count;
-    int64_t reach = (each - 1) / group * group * cut->window, wide = each * cut->window;
-    reach += plan->reach ? plan->reach : (cut->subs - 1) * cut->sub + (cut->sub + 15) / 16 * 16;
-    int64_t unit = plan->align ? plan->align / (int64_t)w->element : 1;
-    reach = reach > wide ? reach : wide;
-    bool copied = dtype == LAC_I8 || padded || reach > g->c || g->c % unit;
-    int64_t height = g->h + g->pad_top + g->pad_bottom, width = g->w + g->pad_left + g->pad_right;
-    w->pixel = copied ? (reach + unit - 1) / unit * unit : g->c;
-    LAC_TRY(lac_shape_count(4, (int64_t[]){g->batch, height, width, w->pixel * 4}, &count, err));
-    w->line = width * w->pixel;
-    w->image = height * w->line;
-    w->pixels = g->batch * height * width;
-    if (copied) {
-        w->copy = lac_alloc((size_t)(w->pixels * w->pixel + 4 * LAC_NM_WINDOW), w->element, err);
-        if (!w->copy)
-            return LAC_ERROR_MEMORY;
-    }
-    w->row_at = lac_alloc((size_t)w->shape.m, sizeof *w->row_at, err);
-    w->turn = lac_alloc((size_t)cut->panel_steps, sizeof *w->turn, err);
-    if (!w->row_at || !w->turn)
-        return LAC_ERROR_MEMORY;
+    int64_t parts = (cut->window + 15) / 16, group = group_of(w), flat, size;
+    int64_t loads = (cut->windows + group - 1) / group;
+    if (parts == 3)
+        parts = 4;
+    flat = (loads - 1) * group * cut->window + (plan->reach > parts * 16 ? plan->reach : parts * 16);
+    size = plan->spread ? loads * group * parts * 64 : flat;
+    w->load_steps = group * cut->steps;
+    w->load_bytes = plan->spread ? parts * 64 : group * cut->window * (int64_t)w->element;
+    LAC_TRY(lac_shape_count(2, (int64_t[]){size + flat + 128, 8 * plan->rows}, &size, err));
+    w->flat_bytes = (flat * (int64_t)w->element + 63) / 64 * 64;
+    w->row_bytes = plan->spread ? loads * group * parts * 64 : w->flat_bytes;
+    w->contiguous = g->r * g->s == 1 && g->stride_h == 1 && g->stride_w == 1 &&
+                    g->pad_top + g->pad_left + g->pad_bottom + g->pad_right == 0;
+    w->in_place = w->contiguous && !plan->spread && flat <= w->shape.k &&
+                  layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype != LAC_I8;
+    w->range = RANGE / (cut->panel_values + cut->panel_index + 1);
+    w->range = w->range < 1 ? 1 : w->range > cut->panels ? cut->panels : w->range;
     make_tables(w);
-    int64_t cached = (13 << 10) / (int64_t)((size_t)w->shape.k * w->element), rows = plan->rows;
-    w->chunk = cached < rows ? rows : cached / rows * rows;
     return LAC_OK;
 }
 
@@ -240,75 +191,104 @@ LAC_CLONES static void shift(uint8_t *to, const uint8_t *from, int64_t count)
         to[i] = from[i] ^ 128;
 }
 
-static void copy_pixel(const lac_nm_state *w, uint8_t *to, const uint8_t *from)
+static void copy_run(const lac_nm_state *w, uint8_t *to, const uint8_t *from, int64_t count)
 {
     if (w->is_signed)
-        shift(to, from, w->conv.c);
+        shift(to, from, count);
     else
-        memcpy(to, from, (size_t)w->conv.c * w->element);
+        memcpy(to, from, (size_t)count * w->element);
 }
 
-/* Items are lines of the padded input; of a product, which has one line, pixels. */
-static void copy_lines(void *context, int64_t begin, int64_t end)
+/* The K activations of a row, and zeros behind. */
+static void copy_flat(const lac_nm_state *w, int64_t row, uint8_t *to)
 {
-    const lac_nm_state *w = context;
     const lac_conv_geometry *g = &w->conv;
-    size_t size = w->element, pixel = (size_t)g->c * size;
-    int64_t height = g->h + g->pad_top + g->pad_bottom, width = g->w + g->pad_left + g->pad_right;
-    for (int64_t line = begin; line < end; line++) {
-        uint8_t *to = w->copy + (size_t)(line * w->line) * size;
-        int64_t y = line % height - g->pad_top;
-        const uint8_t *from = w->source + (size_t)((line / height * g->h + y) * g->w) * pixel;
-        for (int64_t i = 0; i < width; i++, to += (size_t)w->pixel * size) {
-            int64_t x = i - g->pad_left;
+    int64_t size = (int64_t)w->element, k = w->shape.k * size, pixel = g->c * size;
+    memset(to + k, 0, (size_t)(w->flat_bytes > k ? w->flat_bytes - k : 0));
+    if (w->contiguous) {
+        copy_run(w, to, w->source + row * k, w->shape.k);
+        return;
+    }
+    int64_t q = row % g->q, p = row / g->q % g->p, image = row / g->q / g->p;
+    for (int64_t r = 0; r < g->r; r++)
+        for (int64_t s = 0; s < g->s; s++, to += pixel) {
+            int64_t y = p * g->stride_h + r * g->dilation_h - g->pad_top;
+            int64_t x = q * g->stride_w + s * g->dilation_w - g->pad_left;
             if (y < 0 || y >= g->h || x < 0 || x >= g->w)
-                memset(to, w->pad, (size_t)w->pixel * size); /* floats: 0 */
+                memset(to, w->pad, (size_t)pixel); /* floats: 0 */
             else
-                copy_pixel(w, to, from + (size_t)x * pixel);
+                copy_run(w, to, w->source + ((image * g->h + y) * g->w + x) * pixel, g->c);
         }
+}
+
+/* Windows by 16 elements, each 4 times. */
+LAC_CLONES static void spread(const lac_nm_state *w, const uint8_t *flat, uint8_t *to)
+{
+    for (int64_t window = 0; window < w->cut.windows; window++, flat += w->cut.window)
+        for (int64_t part = 0; part < w->load_bytes / 64; part++, to += 64)
+            for (int i = 0; i < 4; i++)
+                memcpy(to + 16 * i, flat + 16 * part, 16);
+}
+
+static void copy_rows(const lac_nm_state *w, lac_nm_rows *rows, uint8_t *to)
+{
+    uint8_t *flat = to + rows->rows * w->row_bytes;
+    rows->x = to;
+    rows->stride = w->row_bytes;
+    for (int i = 0; i < rows->rows; i++, to += w->row_bytes) {
+        copy_flat(w, rows->row + i, w->plan->spread ? flat : to);
+        if (w->plan->spread)
+            spread(w, flat, to);
     }
 }
 
-static void copy_rows(void *context, int64_t begin, int64_t end)
+/* Items are panels of blocks of tokens of ranges of panels. */
+static void multiply(void *context, int64_t begin, int64_t end)
 {
-    const lac_nm_state *w = context;
-    for (int64_t i = begin; i < end; i++)
-        copy_pixel(w, w->copy + (size_t)(i * w->pixel) * w->element,
-                   w->source + (size_t)(i * w->conv.c) * w->element);
-}
-
-/* Items are chunks of rows times panels, so that a chunk stays in the cache. */
-static void panel_range(void *context, int64_t begin, int64_t end)
-{
-    const lac_nm_state *w = context;
-    for (int64_t item = begin; item < end; item++) {
-        int64_t row = item / w->cut.panels * w->chunk;
-        int64_t last = w->shape.m - row < w->chunk ? w->shape.m : row + w->chunk;
-        w->plan->panel(w, item % w->cut.panels, row, last);
+    lac_nm_state *w = context;
+    int64_t blocks = (w->shape.m + w->plan->rows - 1) / w->plan->rows;
+    int64_t most = w->shape.m < w->plan->rows ? w->shape.m : w->plan->rows;
+    int64_t room = w->in_place ? 0 : most * w->row_bytes + w->flat_bytes;
+    _Alignas(64) uint8_t near[ROOM];
+    uint8_t *copy = room <= ROOM ? near : lac_alloc_raw((size_t)room, 1, NULL);
+    if (!copy) {
+        __atomic_store_n(&w->failed, true, __ATOMIC_RELAXED);
+        return;
     }
+    for (int64_t item = begin, next; item < end; item = next) {
+        int64_t range = item / (blocks * w->range), first = range * w->range;
+        int64_t width = w->cut.panels - first < w->range ? w->cut.panels - first : w->range;
+        int64_t block = (item - first * blocks) / width, panel = (item - first * blocks) % width;
+        int64_t row = block * w->plan->rows, left = w->shape.m - row;
+        next = item - panel + width < end ? item - panel + width : end;
+        lac_nm_rows rows = {w->source + row * w->shape.k * (int64_t)w->element,
+                            w->shape.k * (int64_t)w->element, row,
+                            (int)(left < w->plan->rows ? left : w->plan->rows)};
+        if (!w->in_place)
+            copy_rows(w, &rows, copy);
+        w->plan->block(w, &rows, first + panel, first + panel + (next - item));
+    }
+    if (copy != near)
+        lac_free(copy);
 }
 
 lac_status lac_nm_run(const lac_layer *layer, void *state, lac_error *err)
 {
     lac_nm_state *w = state;
     const lac_tensor *x = &layer->operand[LAC_ROLE_ACTIVATIONS].tensor;
-    (void)err;
+    int zero = layer->operand[LAC_ROLE_ACTIVATIONS].zero_point & 255;
     w->source = x->data;
     w->is_signed = x->dtype == LAC_I8;
-    w->pad = w->element == 1 ? (layer->operand[LAC_ROLE_ACTIVATIONS].zero_point & 255) ^
-                                   (w->is_signed ? 128 : 0)
-                             : 0;
+    w->pad = w->element == 1 ? zero ^ (w->is_signed ? 128 : 0) : 0;
+    w->failed = false;
     lac_epilogue_begin(&w->epilogue, layer, &w->numbers, &w->shape, w->is_signed ? 128 : 0);
-    if (w->copy && w->pixels == w->conv.batch * w->conv.h * w->conv.w)
-        lac_parallel_for(w->pixels, 1 + 65536 / w->pixel, copy_rows, w);
-    else if (w->copy)
-        lac_parallel_for(w->pixels * w->pixel / w->line, 1 + 65536 / w->line, copy_lines, w);
-    w->x = w->copy ? w->copy : x->data;
-    int64_t items = (w->shape.m + w->chunk - 1) / w->chunk * w->cut.panels;
-    int64_t rows = w->shape.m < w->chunk ? w->shape.m : w->chunk;
-    int64_t work = 1 + w->cut.windows * w->cut.steps * rows; /* steps of an item */
-    lac_parallel_for(items, 1 + 8192 / work, panel_range, w);
-    return LAC_OK;
+    int64_t blocks = (w->shape.m + w->plan->rows - 1) / w->plan->rows;
+    int64_t rows = w->shape.m < w->plan->rows ? w->shape.m : w->plan->rows;
+    int64_t work = 1 + w->cut.panel_steps * rows; /* steps of an item */
+    lac_parallel_for(blocks * w->cut.panels, 1 + 8192 / work, multiply, w);
+    return w->failed ? lac_fail(err, LAC_ERROR_MEMORY, "no memory for %lld activations of a block",
+                                (long long)(rows * w->shape.k))
+                     : LAC_OK;
 }
 
 double lac_nm_cost(const lac_layer *layer, double step)

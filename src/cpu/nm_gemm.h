@@ -1,9 +1,11 @@
 /* What the kernels of N:M weights share on all instruction sets: which layers they take, where
- * activations stand, the work between the sums. A row supplies a function for some tokens and one
- * panel of outputs; the weights are read where they lie in the fields of the format.
+ * activations stand, the work between the sums. A row supplies a function for some tokens and some
+ * panels of outputs; the weights are read where they lie in the fields of the format.
  *
- * Convolutions of any window: a window of K lies in the channels of one place (r, s), so that with
- * channels last it is a run of memory, `turn.at` bytes behind the pixel's first. */
+ * A block of tokens stands in the first-level cache and meets all panels. Its rows are K elements
+ * one behind the other: read in place where they are so, else copied, a block at a time (windows of
+ * convolutions, borders, int8 shifted to uint8, K that loads would reach behind). Panels are walked
+ * by ranges that stay in the second-level cache for all tokens. */
 #ifndef LACUNA_CPU_NM_GEMM_H
 #define LACUNA_CPU_NM_GEMM_H
 
@@ -13,53 +15,49 @@
 
 typedef struct lac_nm_state lac_nm_state;
 
-/* Sums and finishes the outputs of `panel` for the rows [row, end). */
-typedef void lac_nm_panel(const lac_nm_state *w, int64_t panel, int64_t row, int64_t end);
+/* Tokens [row, row + rows) of the layer; token i is at x + i * stride. */
+typedef struct lac_nm_rows {
+    const uint8_t *x;
+    int64_t stride, row;
+    int rows;
+} lac_nm_rows;
+
+/* Sums and finishes the outputs of the panels [panel, end) for these tokens. */
+typedef void lac_nm_block(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel,
+                          int64_t end);
+
 /* How a row of the table goes about it. */
 typedef struct lac_nm_plan {
-    lac_nm_panel *panel;
-    int rows;  /* tokens of a register block of `panel` */
-    int group; /* windows of so many columns together are read by one load; 0: each alone */
-    int reach; /* columns read from the start of a load on; 0: sub-windows by 16 each */
-    int align; /* bytes: loads should not straddle lines of the cache */
+    lac_nm_block *block;
+    int rows;    /* tokens of a block, at most */
+    int reach;   /* elements that a load covers: as many windows as fit are read by one, and rows are
+                    readable so far; 0: one window, by 16 elements */
+    bool spread; /* every 16 elements (bytes) of a window are copied 4 times, side by side */
 } lac_nm_plan;
 
-/* Where things are for a step of a panel, any panel: precomputed, as registers are few. */
-typedef struct lac_nm_turn {
-    int64_t at;     /* bytes behind a row's first: the columns to load */
-    int32_t index;  /* bytes behind the panel's first: the places */
-    uint8_t shift;  /* which of the shifts widens them */
-    uint8_t nibble; /* and 4-bit values */
-    uint8_t base;   /* which row of `base` to add */
-    uint8_t slot;   /* first of the step, within its window */
-} lac_nm_turn;
-
 struct lac_nm_state { /* vectors first: aligned as the state is */
-    /* First column, within a load, of the group of each element of its steps; float weights: of
-     * 16 elements, as uint32 */
+    /* First column, within a load, of the group of each element of the steps of a load */
     uint8_t base[LAC_NM_SLOTS / 4][LAC_NM_SLOTS];
-    uint16_t shift[4][32];  /* that widen the places of steps that share bytes */
-    uint16_t nibble[2][32]; /* and 4-bit values */
     const lac_nm_plan *plan;
     lac_gemm_shape shape;
     lac_conv_geometry conv; /* a product is the one of 1 x 1 windows over m pixels */
     lac_nm_cut cut;
     lac_packed_numbers numbers;
-    size_t element;               /* bytes of an activation */
-    int64_t pixel, line, image;   /* elements from one to the next, as read */
-    int64_t *row_at;              /* bytes, of each row (pixel) */
-    lac_nm_turn *turn;            /* [panel_steps] */
-    uint8_t *copy;                /* activations shifted or padded; NULL: read in place */
-    int64_t pixels;               /* of the copy */
-    int64_t chunk;                /* rows whose activations stay in the cache */
-    bool plain;                   /* int8: values of 8 bits, places may be or-ed to base */
-    int slot_sub[LAC_NM_SLOTS];   /* of each slot of a window: first column of its sub-window */
-    int slot_group[LAC_NM_SLOTS]; /* and of its group within that */
+    size_t element;     /* bytes of an activation */
+    int64_t load_steps; /* steps of the windows that a load covers */
+    int64_t load_bytes; /* from one load of a row to the next */
+    int64_t row_bytes;  /* of a copied row */
+    int64_t flat_bytes; /* of its K elements before they are spread, readable by all loads */
+    int64_t range;      /* panels that stay in the cache */
+    bool contiguous;    /* rows of the source are rows of the product */
+    bool plain;         /* places may be or-ed to base */
+    bool twos;          /* and the values have 8 bits: what the fastest loops ask for */
+    int slot_base[LAC_NM_SLOTS]; /* of each slot of a window: first column of its group */
     const uint8_t *index, *values;
     /* during a run */
-    const uint8_t *source, *x;
+    const uint8_t *source;
     int32_t pad;
-    bool is_signed;
+    bool is_signed, in_place, failed;
     lac_epilogue epilogue;
 };
 
@@ -71,17 +69,6 @@ void lac_nm_release(void *state);
 size_t lac_nm_bytes(const void *state);
 /* Seconds when a step costs `step` for each token, and a byte of the fields is read once. */
 double lac_nm_cost(const lac_layer *layer, double step);
-
-/* The same pointer, but the compiler must read anew what it points to: the offsets of many rows do
- * not fit, and GCC would keep them in vector registers, where moving them competes with the work.
- */
-static inline const int64_t *lac_nm_again(const int64_t *pointer)
-{
-#ifdef __GNUC__
-    __asm__("" : "+r"(pointer));
-#endif
-    return pointer;
-}
 
 /* Rows from the functions PREFIX_plan and PREFIX_step (seconds). */
 #define LAC_NM_ROWS(name_, dtype_, isa_, prefix, text)                                             \

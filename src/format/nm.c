@@ -11,7 +11,7 @@
 
 enum { VALUES = LAC_NM_VALUES, INDEX = LAC_NM_INDEX, COLUMNS = LAC_NM_COLUMNS };
 
-/* Sub-windows of a window: a step takes 4 slots of int8, so 1, 2 or 4 of them fill steps better.
+/* Sub-windows of a window: a step takes 4 slots, so 1, 2 or 4 of them fill steps better.
  * The fewest that waste at most one slot in eight, else those that waste least. */
 static int subs_of(const lac_nm_cut *cut)
 {
@@ -42,7 +42,7 @@ lac_status lac_nm_cut_of(const lac_packed *packed, lac_nm_cut *cut, lac_error *e
     int groups = m <= 16 ? 16 / m : 1;
     *cut = (lac_nm_cut){.n = n,
                         .m = m,
-                        .depth = bytes ? 4 : 1,
+                        .depth = LAC_NM_DEPTH,
                         .sub = groups * m,
                         .kept = groups * n,
                         .subs = 1,
@@ -50,8 +50,7 @@ lac_status lac_nm_cut_of(const lac_packed *packed, lac_nm_cut *cut, lac_error *e
                                       : m <= 16 ? 4
                                                 : 8,
                         .value_bits = bytes ? bits : lac_dtype_bits(packed->dtype)};
-    if (bytes)
-        cut->subs = subs_of(cut);
+    cut->subs = subs_of(cut);
     cut->window = cut->subs * cut->sub;
     cut->steps = (cut->subs * cut->kept + cut->depth - 1) / cut->depth;
     cut->slots = cut->steps * cut->depth;

@@ -10,11 +10,17 @@
 
 #include <lacuna/format.h>
 
-enum { LAC_NM_COLUMNS = 16, LAC_NM_SLOTS = 64, LAC_NM_WINDOW = 64 }; /* panel; most of a window */
+enum {
+    LAC_NM_COLUMNS = 16, /* outputs of a panel */
+    LAC_NM_DEPTH = 4,    /* elements of an output in a step: a dot product of 4 bytes, or 16 bytes of
+                            floats, is one instruction */
+    LAC_NM_SLOTS = 64,   /* most of a window */
+    LAC_NM_WINDOW = 64
+};
 
 typedef struct lac_nm_cut {
     int n, m;
-    int depth;           /* 4 for int8, where a dot product of 4 bytes is one instruction; else 1 */
+    int depth;           /* LAC_NM_DEPTH */
     int sub, kept, subs; /* of a sub-window: columns, elements kept; sub-windows */
     int window, steps;   /* columns, steps of a window */
     int slots;           /* steps * depth */

@@ -1,8 +1,9 @@
 /* N:M products with AVX2, 8 outputs at a time. Bytes: two byte shuffles pick the even and the odd
  * of 4 kept activations, widened to int16 by zeroing places, and vpmaddwd multiplies exactly
  * (vpmaddubsw would saturate at 2 * 255 * 127); windows of up to 64 are read as parts of 16 whose
- * picks are or-ed. Floats: vpermps picks one of 8, blends choose among up to 4 parts; error of an
- * output: at most 2^-23 times its kept weights times sum |w| |x|. */
+ * picks are or-ed, then even and odd ones taken apart. Floats, for few tokens (many go side by side,
+ * panel_nm.c): 4 elements of each of 2 outputs, vpermps picks one of 8, blends choose among up to 8
+ * parts; error of an output: at most 2^-23 times its kept weights times sum |w| |x|. */
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #include <stdint.h>
@@ -15,244 +16,282 @@ enum { HALF = 8 };
 /* ---- bytes */
 
 typedef struct nm_bytes_step {
-    __m256i even[4], odd[4]; /* by part of 16: which byte goes into a word; a top bit makes 0 */
+    /* One part: which byte goes into the low byte of a word, of the even and the odd elements; else
+     * by part of 16, of all elements; a top bit makes 0 */
+    __m256i pick[4];
     __m256i even_value, odd_value;
 } nm_bytes_step;
 
-INLINE nm_bytes_step nm_bytes_load(const lac_nm_state *w, const lac_nm_turn *turn,
-                                   const uint8_t *index, const uint8_t *values, int half, int parts)
+INLINE nm_bytes_step nm_bytes_load(const lac_nm_state *w, int64_t t, const uint8_t *index,
+                                   __m128i shift, __m256i mask, const uint8_t *values, bool high,
+                                   int half, const int parts, const int bits)
 {
     nm_bytes_step step;
-    const __m256i top = _mm256_set1_epi16((short)0x8000), low = _mm256_set1_epi16(0xff);
-    __m256i place = _mm256_loadu_si256((const __m256i *)(index + turn->index + half * 32));
-    place = _mm256_srl_epi16(place, _mm_cvtsi32_si128(turn->shift * w->cut.place_bits));
-    place = _mm256_and_si256(place, _mm256_set1_epi8((char)((1 << w->cut.place_bits) - 1)));
-    place = _mm256_add_epi8(place,
-                            _mm256_load_si256((const __m256i *)(w->base[turn->base] + half * 32)));
+    __m256i place = _mm256_loadu_si256((const __m256i *)(const void *)(index + half * 32));
+    place = _mm256_and_si256(_mm256_srl_epi16(place, shift), mask);
+    place = _mm256_add_epi8(
+        place, _mm256_load_si256((const __m256i *)(const void *)(w->base[t] + half * 32)));
+    if (parts == 1) {
+        const __m256i top = _mm256_set1_epi16((short)0x8000);
+        step.pick[0] = _mm256_or_si256(place, top); /* the odd place only with its top bit */
+        step.pick[1] = _mm256_or_si256(_mm256_srli_epi16(place, 8), top);
+    } else {
 #pragma GCC unroll 4
-    for (int part = 0; part < parts; part++) {
-        __m256i own = place;
-        if (parts > 1) /* 0..15 become 0x70..0x7f, all else gets a top bit */
-            own = _mm256_adds_epu8(_mm256_sub_epi8(place, _mm256_set1_epi8((char)(16 * part))),
-                                   _mm256_set1_epi8(0x70));
-        step.even[part] = _mm256_or_si256(_mm256_and_si256(own, low), top);
-        step.odd[part] = _mm256_or_si256(_mm256_srli_epi16(own, 8), top);
+        for (int part = 0; part < parts; part++) /* 0..15 become 0x70..0x7f, all else a top bit */
+            step.pick[part] =
+                _mm256_adds_epu8(_mm256_sub_epi8(place, _mm256_set1_epi8((char)(16 * part))),
+                                 _mm256_set1_epi8(0x70));
     }
-    __m256i value = _mm256_loadu_si256((const __m256i *)(values + half * 32));
-    if (w->cut.value_bits == 4) { /* to the top of each byte: 16 times the value */
-        value = _mm256_sll_epi16(value, _mm_cvtsi32_si128(turn->nibble ? 0 : 4));
+    __m256i value = _mm256_loadu_si256((const __m256i *)(const void *)(values + half * 32));
+    if (bits == 4) { /* to the top of each byte: 16 times the value */
+        value = _mm256_sll_epi16(value, _mm_cvtsi32_si128(high ? 0 : 4));
         value = _mm256_and_si256(value, _mm256_set1_epi8((char)0xf0));
     }
-    step.even_value = _mm256_srai_epi16(_mm256_slli_epi16(value, 8), 8);
-    step.odd_value = _mm256_srai_epi16(value, 8);
-    if (w->cut.value_bits == 4) {
-        step.even_value = _mm256_srai_epi16(step.even_value, 4);
-        step.odd_value = _mm256_srai_epi16(step.odd_value, 4);
-    }
+    step.even_value = _mm256_srai_epi16(_mm256_slli_epi16(value, 8), bits == 4 ? 12 : 8);
+    step.odd_value = _mm256_srai_epi16(value, bits == 4 ? 12 : 8);
     return step;
 }
 
-INLINE __m256i nm_bytes_add(__m256i sum, const uint8_t *x, const nm_bytes_step *step, int parts)
+INLINE __m256i nm_bytes_window(const uint8_t *x)
 {
-    __m256i even = _mm256_setzero_si256(), odd = even;
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)x));
+}
+
+INLINE __m256i nm_bytes_add(__m256i sum, const uint8_t *x, const nm_bytes_step *step,
+                            const int parts)
+{
+    __m256i even, odd, window = nm_bytes_window(x);
+    if (parts == 1) {
+        even = _mm256_shuffle_epi8(window, step->pick[0]);
+        odd = _mm256_shuffle_epi8(window, step->pick[1]);
+    } else {
+        __m256i all = _mm256_shuffle_epi8(window, step->pick[0]);
 #pragma GCC unroll 4
-    for (int part = 0; part < parts; part++) {
-        __m256i window =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(x + 16 * part)));
-        __m256i a = _mm256_shuffle_epi8(window, step->even[part]);
-        __m256i b = _mm256_shuffle_epi8(window, step->odd[part]);
-        even = part ? _mm256_or_si256(even, a) : a;
-        odd = part ? _mm256_or_si256(odd, b) : b;
+        for (int part = 1; part < parts; part++)
+            all = _mm256_or_si256(
+                all, _mm256_shuffle_epi8(nm_bytes_window(x + 16 * part), step->pick[part]));
+        even = _mm256_and_si256(all, _mm256_set1_epi16(0xff));
+        odd = _mm256_srli_epi16(all, 8);
     }
     return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(even, step->even_value),
                                                   _mm256_madd_epi16(odd, step->odd_value)));
 }
 
 static __attribute__((noinline)) void nm_bytes_finish(const lac_nm_state *w, int64_t row, int rows,
-                                                      int64_t col, int32_t (*out)[HALF])
+                                                      int64_t col, const __m256i *sum)
 {
-    int64_t left = w->epilogue.n - col;
-    for (int r = 0; r < rows && left > 0; r++)
-        lac_epilogue_integers(&w->epilogue, row + r, col, left < HALF ? (int)left : HALF, out[r]);
+    const lac_epilogue *e = &w->epilogue;
+    int64_t left = e->n - col;
+    int count = left < HALF ? (int)left : HALF;
+    int32_t out[HALF];
+    if (count == HALF && e->dtype == LAC_F32 && e->activation == LAC_ACT_NONE && !e->residual) {
+        __m256 scale = e->scale ? _mm256_loadu_ps(e->scale + col) : _mm256_set1_ps(1);
+        __m256 bias = e->bias ? _mm256_loadu_ps(e->bias + col) : _mm256_set1_ps(-0.0f);
+        __m256i offset = _mm256_setzero_si256(); /* adding -0 changes nothing */
+        if (e->offset)
+            offset = _mm256_loadu_si256((const __m256i *)(const void *)(e->offset + col));
+        for (int r = 0; r < rows; r++) {
+            __m256 x = _mm256_cvtepi32_ps(_mm256_sub_epi32(sum[r], offset));
+            _mm256_storeu_ps((float *)e->output + (row + r) * e->n + col,
+                             _mm256_add_ps(_mm256_mul_ps(x, scale), bias));
+        }
+        return;
+    }
+    for (int r = 0; r < rows && count > 0; r++) {
+        _mm256_storeu_si256((__m256i *)(void *)out, sum[r]);
+        lac_epilogue_integers(e, row + r, col, count, out);
+    }
 }
 
-INLINE void nm_bytes_tile(const lac_nm_state *w, int64_t panel, int half, int64_t row,
-                          const int rows, const int parts)
+INLINE void nm_bytes_tile(const lac_nm_state *w, const uint8_t *x0, int64_t stride, int64_t row,
+                          int64_t panel, int half, const int rows, const int parts, const int bits)
 {
-    const uint8_t *index = w->index + panel * w->cut.panel_index;
-    const uint8_t *values = w->values + panel * w->cut.panel_values;
-    const int64_t *row_at = w->row_at + row;
-    const lac_nm_turn *end = w->turn + w->cut.panel_steps;
+    const lac_nm_cut *cut = &w->cut;
+    const uint8_t *index = w->index + panel * cut->panel_index, *x = x0;
+    const uint8_t *values = w->values + panel * cut->panel_values, *x4 = x0 + 4 * stride;
+    const __m256i mask = _mm256_set1_epi8((char)((1 << cut->place_bits) - 1));
+    const int64_t three = 3 * stride, load_bytes = w->load_bytes;
+    const int place_bits = cut->place_bits, steps = cut->steps;
+    int shift = 0;
+    bool high = false;
     __m256i sum[8];
-    int32_t out[8][HALF];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
         sum[r] = _mm256_setzero_si256();
-    for (const lac_nm_turn *turn = w->turn; turn < end; turn++) {
-        nm_bytes_step step = nm_bytes_load(w, turn, index, values, half, parts);
-        const uint8_t *x = w->x + turn->at;
-        row_at = lac_nm_again(row_at);
+    for (int64_t window = 0; window < cut->windows; window++, x += load_bytes, x4 += load_bytes)
+        for (int t = 0; t < steps; t++) {
+            nm_bytes_step step = nm_bytes_load(w, t, index, _mm_cvtsi32_si128(shift), mask, values,
+                                               high, half, parts, bits);
+            if (rows == 1) {
+                _mm_prefetch((const char *)values + 2048, _MM_HINT_T0);
+                _mm_prefetch((const char *)index + 512, _MM_HINT_T0);
+            }
 #pragma GCC unroll 8
-        for (int r = 0; r < rows; r++)
-            sum[r] = nm_bytes_add(sum[r], x + row_at[r], &step, parts);
-        if (w->cut.value_bits == 8 || turn->nibble)
-            values += 64;
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-        _mm256_storeu_si256((__m256i *)out[r], sum[r]);
-    nm_bytes_finish(w, row, rows, panel * LAC_NM_COLUMNS + half * HALF, out);
+            for (int r = 0; r < rows; r++) {
+                const uint8_t *at = r < 4 ? x : x4;
+                at += r % 4 == 3 ? three : r % 4 * stride;
+                sum[r] = nm_bytes_add(sum[r], at, &step, parts);
+            }
+            shift += place_bits;
+            index += shift & 8 ? 64 : 0;
+            shift &= 7;
+            values += bits == 8 || high ? 64 : 0;
+            high = !high;
+        }
+    nm_bytes_finish(w, row, rows, panel * LAC_NM_COLUMNS + half * HALF, sum);
 }
 
-#define NM_BYTES(parts)                                                                            \
-    static void nm_bytes_##parts(const lac_nm_state *w, int64_t panel, int64_t from, int64_t end)  \
+#define NM_BYTES(parts, bits)                                                                      \
+    static void nm_bytes_##parts##_##bits(const lac_nm_state *w, const lac_nm_rows *rows,          \
+                                          int64_t panel, int64_t end)                              \
     {                                                                                              \
-        for (int half = 0; half < 2; half++) {                                                     \
-            int64_t row = from;                                                                    \
-            for (; row + 8 <= end; row += 8)                                                       \
-                nm_bytes_tile(w, panel, half, row, 8, parts);                                      \
-            for (; row + 2 <= end; row += 2)                                                       \
-                nm_bytes_tile(w, panel, half, row, 2, parts);                                      \
-            for (; row < end; row++)                                                               \
-                nm_bytes_tile(w, panel, half, row, 1, parts);                                      \
-        }                                                                                          \
+        const int64_t stride = rows->stride;                                                       \
+        int row = 0;                                                                               \
+        for (; row + 8 <= rows->rows; row += 8)                                                    \
+            for (int64_t p = 2 * panel; p < 2 * end; p++)                                          \
+                nm_bytes_tile(w, rows->x + row * stride, stride, rows->row + row, p / 2, p % 2, 8, \
+                              parts, bits);                                                        \
+        for (; row < rows->rows; row++)                                                            \
+            for (int64_t p = 2 * panel; p < 2 * end; p++)                                          \
+                nm_bytes_tile(w, rows->x + row * stride, stride, rows->row + row, p / 2, p % 2, 1, \
+                              parts, bits);                                                        \
     }
-NM_BYTES(1)
-NM_BYTES(2)
-NM_BYTES(4)
+NM_BYTES(1, 8)
+NM_BYTES(2, 8)
+NM_BYTES(4, 8)
+NM_BYTES(1, 4)
+NM_BYTES(2, 4)
+NM_BYTES(4, 4)
 
-static void nm_bytes_panel(const lac_nm_state *w, int64_t panel, int64_t row, int64_t end)
+static void nm_bytes_block(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel,
+                           int64_t end)
 {
-    (w->cut.window <= 16   ? nm_bytes_1
-     : w->cut.window <= 32 ? nm_bytes_2
-                           : nm_bytes_4)(w, panel, row, end);
+    static lac_nm_block *const blocks[2][3] = {{nm_bytes_1_8, nm_bytes_2_8, nm_bytes_4_8},
+                                               {nm_bytes_1_4, nm_bytes_2_4, nm_bytes_4_4}};
+    int parts = w->cut.window <= 16 ? 0 : w->cut.window <= 32 ? 1 : 2;
+    blocks[w->cut.value_bits == 4][parts](w, rows, panel, end);
 }
 
-static const lac_nm_plan nm_bytes_plan = {.panel = nm_bytes_panel, .rows = 8, .reach = 64};
-#define nm_bytes_STEP 2.1e-9 /* measured by bench/packed.c */
+static const lac_nm_plan nm_bytes_plan = {.block = nm_bytes_block, .rows = 16};
+#define nm_bytes_STEP 1.1e-9 /* measured by bench/kernels.c */
 LAC_NM_ROWS(nm_s8_avx2, LAC_I8, LAC_ISA_AVX2, nm_bytes, "N:M int8, byte shuffles")
 LAC_NM_ROWS(nm_u8_avx2, LAC_U8, LAC_ISA_AVX2, nm_bytes, "N:M uint8, byte shuffles")
 
 /* ---- floats */
 
-typedef struct nm_floats_step {
-    __m256i position, bit3, bit4; /* the bits in the sign, where blends look */
-    __m256 value;
-} nm_floats_step;
-
-/* Slot s of a step; `depth` of the format: 4 for weights of 8 or 4 bits. */
-INLINE nm_floats_step nm_floats_load(const lac_nm_state *w, const lac_nm_turn *turn,
-                                     const uint8_t *index, const uint8_t *values, int half, int s,
-                                     int depth)
+/* 8 elements from element 8 * q of a step on. */
+INLINE __m256 nm_floats_value(const uint8_t *values, int q, const int bits, bool high)
 {
-    nm_floats_step step;
-    const int bits = w->cut.value_bits;
-    int shift = turn->shift * w->cut.place_bits, group = w->slot_group[turn->slot + s];
-    __m256i place;
-    if (depth == 1) {
-        place = _mm256_cvtepu8_epi32(
-            _mm_loadl_epi64((const __m128i *)(index + turn->index + half * HALF)));
-        step.value = _mm256_loadu_ps((const float *)values + half * HALF);
-    } else {
-        int low = 8 * s + (bits == 4 && turn->nibble ? 4 : 0); /* first bit of the value */
-        __m256i value = _mm256_loadu_si256((const __m256i *)(values + half * 32));
-        value = _mm256_sll_epi32(value, _mm_cvtsi32_si128(32 - bits - low));
-        step.value = _mm256_cvtepi32_ps(_mm256_sra_epi32(value, _mm_cvtsi32_si128(32 - bits)));
-        place = _mm256_loadu_si256((const __m256i *)(index + turn->index + half * 32));
-        shift += 8 * s;
+    if (bits == 32)
+        return _mm256_loadu_ps((const float *)(const void *)values + 8 * q);
+    __m256i value =
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(values + 8 * q)));
+    if (bits == 4) {
+        value = _mm256_sll_epi32(value, _mm_cvtsi32_si128(high ? 24 : 28));
+        value = _mm256_srai_epi32(value, 28);
     }
-    place = _mm256_and_si256(_mm256_srl_epi32(place, _mm_cvtsi32_si128(shift)),
-                             _mm256_set1_epi32((1 << w->cut.place_bits) - 1));
-    step.position = _mm256_add_epi32(place, _mm256_set1_epi32(group));
-    step.bit3 = _mm256_slli_epi32(step.position, 28);
-    step.bit4 = _mm256_slli_epi32(step.position, 27);
-    return step;
+    return _mm256_cvtepi32_ps(value);
 }
 
-INLINE __m256 nm_floats_pick16(const float *x, const nm_floats_step *step)
+/* Blends look at the sign: bit 3, 4, 5 of a position shifted there. */
+INLINE __m256 nm_floats_pick(const float *x, __m256i position, int span)
 {
-    __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(x), step->position);
-    __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(x + 8), step->position);
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(step->bit3));
+    if (span == 8)
+        return _mm256_permutevar8x32_ps(_mm256_loadu_ps(x), position);
+    __m256 low = nm_floats_pick(x, position, 8), high = nm_floats_pick(x + 8, position, 8);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(position, 28)));
+}
+INLINE __m256 nm_floats_pick32(const float *x, __m256i position)
+{
+    return _mm256_blendv_ps(nm_floats_pick(x, position, 16), nm_floats_pick(x + 16, position, 16),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(position, 27)));
+}
+INLINE __m256 nm_floats_pick64(const float *x, __m256i position)
+{
+    return _mm256_blendv_ps(nm_floats_pick32(x, position), nm_floats_pick32(x + 32, position),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(position, 26)));
 }
 
-INLINE __m256 nm_floats_pick(const float *x, const nm_floats_step *step, int span)
+/* Sums of 4 elements of each of 4 x 2 outputs. */
+INLINE __m256 nm_floats_total(const __m256 *sum)
 {
-    __m256 low = nm_floats_pick16(x, step);
-    return span == 16 ? low
-                      : _mm256_blendv_ps(low, nm_floats_pick16(x + 16, step),
-                                         _mm256_castsi256_ps(step->bit4));
+    __m256 all = _mm256_hadd_ps(_mm256_hadd_ps(sum[0], sum[1]), _mm256_hadd_ps(sum[2], sum[3]));
+    return _mm256_permutevar8x32_ps(all, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-static __attribute__((noinline)) void nm_floats_finish(const lac_nm_state *w, int64_t row, int rows,
-                                                       int64_t col, float (*out)[HALF])
+INLINE void nm_floats_row(const lac_nm_state *w, const uint8_t *x, int64_t row, int64_t panel,
+                          const int span, const int bits)
 {
-    int64_t left = w->epilogue.n - col;
-    for (int r = 0; r < rows && left > 0; r++)
-        lac_epilogue_floats(&w->epilogue, row + r, col, left < HALF ? (int)left : HALF, out[r]);
-}
-
-INLINE void nm_floats_tile(const lac_nm_state *w, int64_t panel, int half, int64_t row,
-                           const int rows, const int span, const int depth)
-{
-    const uint8_t *index = w->index + panel * w->cut.panel_index;
-    const uint8_t *values = w->values + panel * w->cut.panel_values;
-    const int64_t *row_at = w->row_at + row;
-    const lac_nm_turn *end = w->turn + w->cut.panel_steps;
+    const lac_nm_cut *cut = &w->cut;
+    const uint8_t *index = w->index + panel * cut->panel_index;
+    const uint8_t *values = w->values + panel * cut->panel_values;
+    const __m256i mask = _mm256_set1_epi32((1 << cut->place_bits) - 1);
     __m256 sum[8];
-    float out[8][HALF];
+    float out[LAC_NM_COLUMNS];
+    int64_t col = panel * LAC_NM_COLUMNS, left = w->epilogue.n - col;
+    int shift = 0;
+    bool high = false;
+    for (int q = 0; q < 8; q++)
+        sum[q] = _mm256_setzero_ps();
+    for (int64_t window = 0; window < cut->windows; window++, x += w->load_bytes)
+        for (int t = 0; t < cut->steps; t++) {
+            __m256i base =
+                _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)w->base[t]));
+            const float *at = (const float *)(const void *)x;
+            for (int i = 0; i < bits / 8; i++)
+                _mm_prefetch((const char *)values + 4096 + 64 * i, _MM_HINT_T0);
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-        sum[r] = _mm256_setzero_ps();
-    for (const lac_nm_turn *turn = w->turn; turn < end; turn++) {
-        for (int s = 0; s < depth; s++) {
-            nm_floats_step step = nm_floats_load(w, turn, index, values, half, s, depth);
-            const uint8_t *x = w->x + turn->at;
-            if (depth > 1)
-                x += 4 * w->slot_sub[turn->slot + s];
-            row_at = lac_nm_again(row_at);
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++)
-                sum[r] = _mm256_fmadd_ps(
-                    nm_floats_pick((const float *)(const void *)(x + row_at[r]), &step, span),
-                    step.value, sum[r]);
+            for (int q = 0; q < 8; q++) {
+                __m256i position = _mm256_cvtepu8_epi32(
+                    _mm_loadl_epi64((const __m128i *)(const void *)(index + 8 * q)));
+                position = _mm256_srl_epi32(position, _mm_cvtsi32_si128(shift));
+                position = _mm256_add_epi32(_mm256_and_si256(position, mask), base);
+                __m256 picked = span == 16   ? nm_floats_pick(at, position, 16)
+                                : span == 32 ? nm_floats_pick32(at, position)
+                                             : nm_floats_pick64(at, position);
+                sum[q] = _mm256_fmadd_ps(picked, nm_floats_value(values, q, bits, high), sum[q]);
+            }
+            shift += cut->place_bits;
+            index += shift & 8 ? 64 : 0;
+            shift &= 7;
+            values += bits == 4 ? (high ? 64 : 0) : bits * 8;
+            high = !high;
         }
-        if (w->cut.value_bits != 4 || turn->nibble)
-            values += 64;
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-        _mm256_storeu_ps(out[r], sum[r]);
-    nm_floats_finish(w, row, rows, panel * LAC_NM_COLUMNS + half * HALF, out);
+    _mm256_storeu_ps(out, nm_floats_total(sum));
+    _mm256_storeu_ps(out + 8, nm_floats_total(sum + 4));
+    lac_epilogue_floats(&w->epilogue, row, col, left < LAC_NM_COLUMNS ? (int)left : LAC_NM_COLUMNS,
+                        out);
 }
 
-#define NM_FLOATS(name, span, depth)                                                               \
-    static void name(const lac_nm_state *w, int64_t panel, int64_t from, int64_t end)              \
+#define NM_FLOATS(span, bits)                                                                      \
+    static void nm_floats_##span##_##bits(const lac_nm_state *w, const lac_nm_rows *rows,          \
+                                          int64_t panel, int64_t end)                              \
     {                                                                                              \
-        for (int half = 0; half < 2; half++) {                                                     \
-            int64_t row = from;                                                                    \
-            for (; row + 8 <= end; row += 8)                                                       \
-                nm_floats_tile(w, panel, half, row, 8, span, depth);                               \
-            for (; row + 2 <= end; row += 2)                                                       \
-                nm_floats_tile(w, panel, half, row, 2, span, depth);                               \
-            for (; row < end; row++)                                                               \
-                nm_floats_tile(w, panel, half, row, 1, span, depth);                               \
-        }                                                                                          \
+        for (int row = 0; row < rows->rows; row++)                                                 \
+            for (int64_t p = panel; p < end; p++)                                                  \
+                nm_floats_row(w, rows->x + row * rows->stride, rows->row + row, p, span, bits);    \
     }
-NM_FLOATS(nm_floats_16, 16, 1)
-NM_FLOATS(nm_floats_32, 32, 1)
-NM_FLOATS(nm_floats_int_16, 16, 4)
-NM_FLOATS(nm_floats_int_32, 32, 4)
+NM_FLOATS(16, 32)
+NM_FLOATS(32, 32)
+NM_FLOATS(64, 32)
+NM_FLOATS(16, 8)
+NM_FLOATS(32, 8)
+NM_FLOATS(64, 8)
+NM_FLOATS(16, 4)
+NM_FLOATS(32, 4)
+NM_FLOATS(64, 4)
 
-static void nm_floats_panel(const lac_nm_state *w, int64_t panel, int64_t row, int64_t end)
+static void nm_floats_block(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel,
+                            int64_t end)
 {
-    lac_nm_panel *rows = w->cut.depth == 1  ? w->cut.sub <= 16 ? nm_floats_16 : nm_floats_32
-                         : w->cut.sub <= 16 ? nm_floats_int_16
-                                            : nm_floats_int_32;
-    rows(w, panel, row, end);
+    static lac_nm_block *const blocks[3][3] = {{nm_floats_16_32, nm_floats_32_32, nm_floats_64_32},
+                                               {nm_floats_16_8, nm_floats_32_8, nm_floats_64_8},
+                                               {nm_floats_16_4, nm_floats_32_4, nm_floats_64_4}};
+    int bits = w->cut.value_bits == 32 ? 0 : w->cut.value_bits == 8 ? 1 : 2;
+    blocks[bits][w->cut.window <= 16 ? 0 : w->cut.window <= 32 ? 1 : 2](w, rows, panel, end);
 }
 
-static const lac_nm_plan nm_floats_plan = {.panel = nm_floats_panel, .rows = 8};
-#define nm_floats_STEP 1.5e-9 /* measured by bench/packed.c */
+static const lac_nm_plan nm_floats_plan = {.block = nm_floats_block, .rows = 16};
+#define nm_floats_STEP 6e-9 /* measured by bench/kernels.c */
 LAC_NM_ROWS(nm_f32_avx2, LAC_F32, LAC_ISA_AVX2, nm_floats, "N:M float32, register shuffles")
 #endif

@@ -17,31 +17,27 @@ static inline __m512i lac_nm_quantise(const lac_epilogue *e, __m512 x, float low
     return _mm512_cvttps_epi32(q);
 }
 
-/* Outputs [col, col + 16) of `rows` rows from `row` on, as far as there are so many. */
-static inline __attribute__((always_inline)) void lac_nm_finish(const lac_epilogue *e, int64_t row,
-                                                                int rows, int64_t col,
-                                                                __m512 (*floats)[1],
-                                                                const __m512i *integers)
+/* Outputs [col, col + 16) of `rows` rows from `row` on, as far as there are so many: of sums of
+ * integers without the offset, or of floats. */
+static __attribute__((noinline)) void lac_nm_finish_any(const lac_epilogue *e, int64_t row,
+                                                        int rows, int64_t col, const __m512 *sums,
+                                                        bool integer)
 {
     int count = e->n - col < 16 ? (int)(e->n - col) : 16;
     __mmask16 k = (__mmask16)((1u << count) - 1);
     bool plain = e->activation == LAC_ACT_NONE || e->activation == LAC_ACT_CLIP;
-    __m512i offset =
-        e->offset ? _mm512_maskz_loadu_epi32(k, e->offset + col) : _mm512_setzero_si512();
     __m512 scale = e->scale ? _mm512_maskz_loadu_ps(k, e->scale + col) : _mm512_set1_ps(1);
     __m512 bias = e->bias ? _mm512_maskz_loadu_ps(k, e->bias + col) : _mm512_setzero_ps();
     for (int r = 0; r < rows; r++) {
         int64_t at = (row + r) * e->n + col;
-        __m512 x;
-        if (integers) {
-            __m512i sum = _mm512_sub_epi32(integers[r], offset);
+        __m512 x = sums[r];
+        if (integer) {
+            __m512i sum = _mm512_castps_si512(x);
             if (e->dtype == LAC_I32) {
                 _mm512_mask_storeu_epi32((int32_t *)e->output + at, k, sum);
                 continue;
             }
             x = _mm512_cvtepi32_ps(sum);
-        } else {
-            x = floats[r][0];
         }
         if (!plain) {
             float out[16] __attribute__((aligned(64)));
@@ -66,6 +62,34 @@ static inline __attribute__((always_inline)) void lac_nm_finish(const lac_epilog
             _mm_mask_storeu_epi8((int8_t *)e->output + at, k,
                                  _mm512_cvtepi32_epi8(lac_nm_quantise(e, x, -128, 127)));
     }
+}
+
+/* The same of integer sums with the offset in them; whole panels of plain floats without a call. */
+static inline __attribute__((always_inline)) void lac_nm_finish(const lac_epilogue *e, int64_t row,
+                                                                int rows, int64_t col,
+                                                                const __m512i *sum)
+{
+    int64_t n = e->n;
+    __mmask16 k = (__mmask16)(n - col < 16 ? (1u << (n - col)) - 1 : 0xffff);
+    __m512i offset =
+        e->offset ? _mm512_maskz_loadu_epi32(k, e->offset + col) : _mm512_setzero_si512();
+    if (e->dtype == LAC_F32 && e->activation == LAC_ACT_NONE && !e->residual && k == 0xffff) {
+        /* Adding -0 changes nothing, whatever is added to. */
+        __m512 scale = e->scale ? _mm512_loadu_ps(e->scale + col) : _mm512_set1_ps(1);
+        __m512 bias = e->bias ? _mm512_loadu_ps(e->bias + col) : _mm512_set1_ps(-0.0f);
+        float *to = (float *)e->output + row * n + col;
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++, to += n) {
+            __m512 x = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[r], offset));
+            _mm512_storeu_ps(to, _mm512_add_ps(_mm512_mul_ps(x, scale), bias));
+        }
+        return;
+    }
+    __m512 out[16];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+        out[r] = _mm512_castsi512_ps(_mm512_sub_epi32(sum[r], offset));
+    lac_nm_finish_any(e, row, rows, col, out, true);
 }
 
 #endif
