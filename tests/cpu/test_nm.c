@@ -31,7 +31,8 @@ static void check(lac_status status, const lac_error *err)
         fail_msg("%s", err->message);
 }
 
-/* Runs the layer `text` with weights n:m of `bits` bits on `kernel` and compares every output. */
+/* Runs the layer `text` with weights n:m of `bits` bits (0: of 8, integers also where activations
+ * are floats) on `kernel` and compares every output. */
 static void run_case(const lac_kernel *kernel, const char *text, int n, int m, int bits)
 {
     lac_error err = {0};
@@ -63,7 +64,7 @@ static void run_case(const lac_kernel *kernel, const char *text, int n, int m, i
     check(
         lac_view_tensor(LAC_VIEW_CONV, &matrix, 4, (int64_t[]){g.k, g.c, g.r, g.s}, &weights, &err),
         &err);
-    snprintf(spec, sizeof spec, "nm:n=%d,m=%d,bits=%d", n, m, dtype == LAC_I8 ? bits : 8);
+    snprintf(spec, sizeof spec, "nm:n=%d,m=%d,bits=%d", n, m, bits == 4 ? 4 : 8);
     check(lac_format_parse(spec, &format, &params, &err), &err);
     check(lac_pack(&packed, format, &params, LAC_VIEW_CONV, &weights, &err), &err);
     layer.operand[LAC_ROLE_WEIGHTS].packed = &packed;
@@ -173,6 +174,25 @@ static void visit_patterns(const lac_kernel *kernel)
         }
 }
 
+/* Patterns with loops of their own: whole blocks of tokens and a rest, K of many blocks. */
+static void visit_common(const lac_kernel *kernel)
+{
+    static const int common[][2] = {{2, 4}, {1, 4}, {4, 8}, {2, 8}, {1, 8}, {4, 16}, {2, 16}, {1, 16}};
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        for (int bits = 0; bits <= 8; bits += 4) {
+            run_case(kernel, "conv:c=592,h=1,w=70,k=33,r=1,s=1", common[i][0], common[i][1], bits);
+            run_case(kernel, "conv:c=128,h=9,w=8,k=17,r=3,s=1", common[i][0], common[i][1], bits);
+            run_case(kernel, "conv:c=77,h=1,w=128,k=16,r=1,s=1", common[i][0], common[i][1], bits);
+        }
+}
+
+static void test_common_patterns(void **unused)
+{
+    (void)unused;
+    each_kernel(visit_common);
+    printf("%d cases\n", cases);
+}
+
 static void test_every_pattern(void **unused)
 {
     (void)unused;
@@ -204,6 +224,7 @@ static void visit_refusals(const lac_kernel *kernel)
     layer.channels_last = false;
     assert_false(kernel->can_run(&layer, why, sizeof why));
     assert_string_equal(why, "channels are not last");
+    layer.channels_last = true;
     check(lac_layer_dim_set(&layer, "groups", 2, &err), &err);
     assert_false(kernel->can_run(&layer, why, sizeof why));
     assert_string_equal(why, "convolution in groups");
@@ -223,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_convolutions),
         cmocka_unit_test(test_every_pattern),
+        cmocka_unit_test(test_common_patterns),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
