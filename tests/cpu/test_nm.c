@@ -227,7 +227,7 @@ static void visit_refusals(const lac_kernel *kernel)
     layer.channels_last = true;
     check(lac_layer_dim_set(&layer, "groups", 2, &err), &err);
     assert_false(kernel->can_run(&layer, why, sizeof why));
-    assert_string_equal(why, "convolution in groups");
+    assert_non_null(strstr(why, "groups"));
     lac_packed_release(&packed);
     lac_tensor_release(&weights);
     lac_layer_release(&layer);
