@@ -108,7 +108,7 @@ LAC_CLONES static void sum_weights(const lac_nm_cut *cut, const uint8_t *values,
 /* Windows that a load covers. */
 static int64_t group_of(const lac_nm_state *w)
 {
-    int64_t group = w->plan->reach / w->cut.window;
+    int64_t group = w->spread ? 1 : w->plan->reach / w->cut.window;
     return group > 1 ? group : 1;
 }
 
@@ -149,20 +149,22 @@ static lac_status fill(lac_nm_state *w, const lac_layer *layer, lac_error *err)
         sum_weights(cut, w->values, w->shape.n, w->numbers.sum);
     w->element = integer ? 1 : sizeof(float);
 
-    int64_t parts = (cut->window + 15) / 16, group = group_of(w), flat, size;
+    w->spread = cut->window <= plan->spread;
+    w->rows = w->spread ? plan->spread_rows : plan->rows;
+    int64_t parts = (cut->window + 15) / 16, group = group_of(w), flat, count;
     int64_t loads = (cut->windows + group - 1) / group;
-    if (parts == 3)
-        parts = 4;
-    flat = (loads - 1) * group * cut->window + (plan->reach > parts * 16 ? plan->reach : parts * 16);
-    size = plan->spread ? loads * group * parts * 64 : flat;
+    int64_t reach = parts == 3 ? 64 : parts * 16;
+    if (!w->spread && reach < plan->reach)
+        reach = plan->reach;
+    flat = (loads - 1) * group * cut->window + reach;
+    LAC_TRY(lac_shape_count(2, (int64_t[]){loads * 64 + flat + 128, 8 * w->rows}, &count, err));
     w->load_steps = group * cut->steps;
-    w->load_bytes = plan->spread ? parts * 64 : group * cut->window * (int64_t)w->element;
-    LAC_TRY(lac_shape_count(2, (int64_t[]){size + flat + 128, 8 * plan->rows}, &size, err));
+    w->load_bytes = w->spread ? 64 : group * cut->window * (int64_t)w->element;
     w->flat_bytes = (flat * (int64_t)w->element + 63) / 64 * 64;
-    w->row_bytes = plan->spread ? loads * group * parts * 64 : w->flat_bytes;
+    w->row_bytes = w->spread ? loads * 64 : w->flat_bytes;
     w->contiguous = g->r * g->s == 1 && g->stride_h == 1 && g->stride_w == 1 &&
                     g->pad_top + g->pad_left + g->pad_bottom + g->pad_right == 0;
-    w->in_place = w->contiguous && !plan->spread && flat <= w->shape.k &&
+    w->in_place = w->contiguous && !w->spread && flat <= w->shape.k &&
                   layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype != LAC_I8;
     w->range = RANGE / (cut->panel_values + cut->panel_index + 1);
     w->range = w->range < 1 ? 1 : w->range > cut->panels ? cut->panels : w->range;
@@ -221,13 +223,12 @@ static void copy_flat(const lac_nm_state *w, int64_t row, uint8_t *to)
         }
 }
 
-/* Windows by 16 elements, each 4 times. */
+/* 16 bytes of each window, 4 times. */
 LAC_CLONES static void spread(const lac_nm_state *w, const uint8_t *flat, uint8_t *to)
 {
     for (int64_t window = 0; window < w->cut.windows; window++, flat += w->cut.window)
-        for (int64_t part = 0; part < w->load_bytes / 64; part++, to += 64)
-            for (int i = 0; i < 4; i++)
-                memcpy(to + 16 * i, flat + 16 * part, 16);
+        for (int i = 0; i < 4; i++, to += 16)
+            memcpy(to, flat, 16);
 }
 
 static void copy_rows(const lac_nm_state *w, lac_nm_rows *rows, uint8_t *to)
@@ -236,8 +237,8 @@ static void copy_rows(const lac_nm_state *w, lac_nm_rows *rows, uint8_t *to)
     rows->x = to;
     rows->stride = w->row_bytes;
     for (int i = 0; i < rows->rows; i++, to += w->row_bytes) {
-        copy_flat(w, rows->row + i, w->plan->spread ? flat : to);
-        if (w->plan->spread)
+        copy_flat(w, rows->row + i, w->spread ? flat : to);
+        if (w->spread)
             spread(w, flat, to);
     }
 }
@@ -246,8 +247,8 @@ static void copy_rows(const lac_nm_state *w, lac_nm_rows *rows, uint8_t *to)
 static void multiply(void *context, int64_t begin, int64_t end)
 {
     lac_nm_state *w = context;
-    int64_t blocks = (w->shape.m + w->plan->rows - 1) / w->plan->rows;
-    int64_t most = w->shape.m < w->plan->rows ? w->shape.m : w->plan->rows;
+    int64_t blocks = (w->shape.m + w->rows - 1) / w->rows;
+    int64_t most = w->shape.m < w->rows ? w->shape.m : w->rows;
     int64_t room = w->in_place ? 0 : most * w->row_bytes + w->flat_bytes;
     _Alignas(64) uint8_t near[ROOM];
     uint8_t *copy = room <= ROOM ? near : lac_alloc_raw((size_t)room, 1, NULL);
@@ -259,11 +260,11 @@ static void multiply(void *context, int64_t begin, int64_t end)
         int64_t range = item / (blocks * w->range), first = range * w->range;
         int64_t width = w->cut.panels - first < w->range ? w->cut.panels - first : w->range;
         int64_t block = (item - first * blocks) / width, panel = (item - first * blocks) % width;
-        int64_t row = block * w->plan->rows, left = w->shape.m - row;
+        int64_t row = block * w->rows, left = w->shape.m - row;
         next = item - panel + width < end ? item - panel + width : end;
         lac_nm_rows rows = {w->source + row * w->shape.k * (int64_t)w->element,
                             w->shape.k * (int64_t)w->element, row,
-                            (int)(left < w->plan->rows ? left : w->plan->rows)};
+                            (int)(left < w->rows ? left : w->rows)};
         if (!w->in_place)
             copy_rows(w, &rows, copy);
         w->plan->block(w, &rows, first + panel, first + panel + (next - item));
@@ -282,8 +283,8 @@ lac_status lac_nm_run(const lac_layer *layer, void *state, lac_error *err)
     w->pad = w->element == 1 ? zero ^ (w->is_signed ? 128 : 0) : 0;
     w->failed = false;
     lac_epilogue_begin(&w->epilogue, layer, &w->numbers, &w->shape, w->is_signed ? 128 : 0);
-    int64_t blocks = (w->shape.m + w->plan->rows - 1) / w->plan->rows;
-    int64_t rows = w->shape.m < w->plan->rows ? w->shape.m : w->plan->rows;
+    int64_t blocks = (w->shape.m + w->rows - 1) / w->rows;
+    int64_t rows = w->shape.m < w->rows ? w->shape.m : w->rows;
     int64_t work = 1 + w->cut.panel_steps * rows; /* steps of an item */
     lac_parallel_for(blocks * w->cut.panels, 1 + 8192 / work, multiply, w);
     return w->failed ? lac_fail(err, LAC_ERROR_MEMORY, "no memory for %lld activations of a block",

@@ -29,10 +29,12 @@ typedef void lac_nm_block(const lac_nm_state *w, const lac_nm_rows *rows, int64_
 /* How a row of the table goes about it. */
 typedef struct lac_nm_plan {
     lac_nm_block *block;
-    int rows;    /* tokens of a block, at most */
-    int reach;   /* elements that a load covers: as many windows as fit are read by one, and rows are
-                    readable so far; 0: one window, by 16 elements */
-    bool spread; /* every 16 elements (bytes) of a window are copied 4 times, side by side */
+    int rows;  /* tokens of a block, at most */
+    int reach; /* elements that a load covers: as many windows as fit are read by one, and rows are
+                  readable so far; 0: one window, by 16 elements */
+    /* Windows of int8 of up to `spread` columns are copied to 64 bytes each, 16 four times, and a
+     * block has spread_rows tokens */
+    int spread, spread_rows;
 } lac_nm_plan;
 
 struct lac_nm_state { /* vectors first: aligned as the state is */
@@ -49,6 +51,8 @@ struct lac_nm_state { /* vectors first: aligned as the state is */
     int64_t row_bytes;  /* of a copied row */
     int64_t flat_bytes; /* of its K elements before they are spread, readable by all loads */
     int64_t range;      /* panels that stay in the cache */
+    int64_t rows;       /* of a block */
+    bool spread;
     bool contiguous;    /* rows of the source are rows of the product */
     bool plain;         /* places may be or-ed to base */
     bool twos;          /* and the values have 8 bits: what the fastest loops ask for */

@@ -5,7 +5,6 @@
 #if defined(__AVX512VNNI__)
 #define NAME(x) nm_bytes_##x
 #define VBMI    0
-#define TOKENS  8
 #include "cpu/avx512/gemm_nm_bytes.inc"
 
 #define nm_bytes_STEP 0.55e-9 /* measured by bench/kernels.c */

@@ -2,7 +2,6 @@
 #if defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
 #define NAME(x) nm_vbmi_##x
 #define VBMI    1
-#define TOKENS  16
 #include "cpu/avx512/gemm_nm_bytes.inc"
 
 #define nm_vbmi_STEP 0.47e-9 /* measured by bench/packed.c */
