@@ -11,29 +11,38 @@
 #include "cpu/nm_gemm.h"
 
 #define INLINE static inline __attribute__((always_inline))
-enum { HALF = 8 };
+enum { HALF = 8, ROWS = 16 }; /* outputs at a time; tokens of a block */
 
 /* ---- bytes */
 
+/* A step of 8 outputs, decoded once for all tokens of a block. */
 typedef struct nm_bytes_step {
     /* One part: which byte goes into the low byte of a word, of the even and the odd elements; else
      * by part of 16, of all elements; a top bit makes 0 */
     __m256i pick[4];
     __m256i even_value, odd_value;
 } nm_bytes_step;
+enum { STEPS = 64 }; /* that are decoded at a time: 12 KB */
 
-INLINE nm_bytes_step nm_bytes_load(const lac_nm_state *w, int64_t t, const uint8_t *index,
-                                   __m128i shift, __m256i mask, const uint8_t *values, bool high,
-                                   int half, const int parts, const int bits)
+/* Where a step of a half panel is read. */
+typedef struct nm_bytes_at {
+    const uint8_t *index, *values;
+    int shift, t;
+    bool high;
+} nm_bytes_at;
+
+INLINE nm_bytes_step nm_bytes_decode(const lac_nm_state *w, const nm_bytes_at *at, const int parts)
 {
     nm_bytes_step step;
-    __m256i place = _mm256_loadu_si256((const __m256i *)(const void *)(index + half * 32));
-    place = _mm256_and_si256(_mm256_srl_epi16(place, shift), mask);
-    place = _mm256_add_epi8(
-        place, _mm256_load_si256((const __m256i *)(const void *)(w->base[t] + half * 32)));
+    const bool four = w->cut.value_bits == 4;
+    __m256i place = _mm256_loadu_si256((const __m256i *)(const void *)at->index);
+    place = _mm256_srl_epi16(place, _mm_cvtsi32_si128(at->shift));
+    place = _mm256_and_si256(place, _mm256_set1_epi8((char)((1 << w->cut.place_bits) - 1)));
+    place = _mm256_add_epi8( /* the bases of both halves are the same */
+        place, _mm256_load_si256((const __m256i *)(const void *)w->base[at->t]));
     if (parts == 1) {
         const __m256i top = _mm256_set1_epi16((short)0x8000);
-        step.pick[0] = _mm256_or_si256(place, top); /* the odd place only with its top bit */
+        step.pick[0] = _mm256_or_si256(place, top); /* the odd place, with a top bit */
         step.pick[1] = _mm256_or_si256(_mm256_srli_epi16(place, 8), top);
     } else {
 #pragma GCC unroll 4
@@ -42,14 +51,25 @@ INLINE nm_bytes_step nm_bytes_load(const lac_nm_state *w, int64_t t, const uint8
                 _mm256_adds_epu8(_mm256_sub_epi8(place, _mm256_set1_epi8((char)(16 * part))),
                                  _mm256_set1_epi8(0x70));
     }
-    __m256i value = _mm256_loadu_si256((const __m256i *)(const void *)(values + half * 32));
-    if (bits == 4) { /* to the top of each byte: 16 times the value */
-        value = _mm256_sll_epi16(value, _mm_cvtsi32_si128(high ? 0 : 4));
+    __m256i value = _mm256_loadu_si256((const __m256i *)(const void *)at->values);
+    if (four) { /* to the top of each byte: 16 times the value */
+        value = _mm256_sll_epi16(value, _mm_cvtsi32_si128(at->high ? 0 : 4));
         value = _mm256_and_si256(value, _mm256_set1_epi8((char)0xf0));
     }
-    step.even_value = _mm256_srai_epi16(_mm256_slli_epi16(value, 8), bits == 4 ? 12 : 8);
-    step.odd_value = _mm256_srai_epi16(value, bits == 4 ? 12 : 8);
+    __m128i down = _mm_cvtsi32_si128(four ? 12 : 8);
+    step.even_value = _mm256_sra_epi16(_mm256_slli_epi16(value, 8), down);
+    step.odd_value = _mm256_sra_epi16(value, down);
     return step;
+}
+
+INLINE void nm_bytes_next(const lac_nm_state *w, nm_bytes_at *at)
+{
+    at->t = at->t + 1 < w->cut.steps ? at->t + 1 : 0;
+    at->shift += w->cut.place_bits;
+    at->index += at->shift & 8 ? 64 : 0;
+    at->shift &= 7;
+    at->values += w->cut.value_bits == 8 || at->high ? 64 : 0;
+    at->high = !at->high;
 }
 
 INLINE __m256i nm_bytes_window(const uint8_t *x)
@@ -75,6 +95,36 @@ INLINE __m256i nm_bytes_add(__m256i sum, const uint8_t *x, const nm_bytes_step *
     }
     return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(even, step->even_value),
                                                   _mm256_madd_epi16(odd, step->odd_value)));
+}
+
+/* `count` decoded steps from the t-th of a window on for `rows` tokens. */
+INLINE void nm_bytes_tile(const lac_nm_state *w, const uint8_t *x, int64_t stride,
+                          const nm_bytes_step *step, int count, int t, const int rows,
+                          const int parts, __m256i *sums)
+{
+    const uint8_t *x4 = x + 4 * stride;
+    const int64_t three = 3 * stride, load_bytes = w->load_bytes;
+    const int steps = w->cut.steps;
+    __m256i sum[8];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+        sum[r] = sums[r];
+    for (int i = 0; i < count; i++, step++) {
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const uint8_t *at = r < 4 ? x : x4;
+            at += r % 4 == 3 ? three : r % 4 * stride;
+            sum[r] = nm_bytes_add(sum[r], at, step, parts);
+        }
+        if (++t == steps) {
+            t = 0;
+            x += load_bytes;
+            x4 += load_bytes;
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+        sums[r] = sum[r];
 }
 
 static __attribute__((noinline)) void nm_bytes_finish(const lac_nm_state *w, int64_t row, int rows,
@@ -103,76 +153,70 @@ static __attribute__((noinline)) void nm_bytes_finish(const lac_nm_state *w, int
     }
 }
 
-INLINE void nm_bytes_tile(const lac_nm_state *w, const uint8_t *x0, int64_t stride, int64_t row,
-                          int64_t panel, int half, const int rows, const int parts, const int bits)
+/* Eight tokens at a time where a window is one part, else four: what the registers hold. */
+INLINE void nm_bytes_half(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel, int half,
+                          const int parts)
 {
     const lac_nm_cut *cut = &w->cut;
-    const uint8_t *index = w->index + panel * cut->panel_index, *x = x0;
-    const uint8_t *values = w->values + panel * cut->panel_values, *x4 = x0 + 4 * stride;
-    const __m256i mask = _mm256_set1_epi8((char)((1 << cut->place_bits) - 1));
-    const int64_t three = 3 * stride, load_bytes = w->load_bytes;
-    const int place_bits = cut->place_bits, steps = cut->steps;
-    int shift = 0;
-    bool high = false;
-    __m256i sum[8];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
+    const int64_t stride = rows->stride;
+    const int many = parts == 1 ? 8 : 4;
+    nm_bytes_at at = {w->index + panel * cut->panel_index + half * 32,
+                      w->values + panel * cut->panel_values + half * 32, 0, 0, false};
+    nm_bytes_step step[STEPS];
+    __m256i sum[ROWS];
+    for (int r = 0; r < rows->rows; r++)
         sum[r] = _mm256_setzero_si256();
-    for (int64_t window = 0; window < cut->windows; window++, x += load_bytes, x4 += load_bytes)
-        for (int t = 0; t < steps; t++) {
-            nm_bytes_step step = nm_bytes_load(w, t, index, _mm_cvtsi32_si128(shift), mask, values,
-                                               high, half, parts, bits);
-            if (rows == 1) {
-                _mm_prefetch((const char *)values + 2048, _MM_HINT_T0);
-                _mm_prefetch((const char *)index + 512, _MM_HINT_T0);
+    for (int64_t done = 0; done < cut->panel_steps; done += STEPS) {
+        int64_t left = cut->panel_steps - done;
+        int count = left < STEPS ? (int)left : STEPS, t = at.t, r = 0;
+        const uint8_t *x = rows->x + done / cut->steps * w->load_bytes;
+        if (rows->rows == 1) { /* at once: the weights come from far */
+            __m256i one[2] = {sum[0], _mm256_setzero_si256()};
+            for (int i = 0; i < count; i++) {
+                _mm_prefetch((const char *)at.values + 2048, _MM_HINT_T0);
+                _mm_prefetch((const char *)at.index + 512, _MM_HINT_T0);
+                nm_bytes_step now = nm_bytes_decode(w, &at, parts);
+                one[i % 2] = nm_bytes_add(one[i % 2], x, &now, parts);
+                nm_bytes_next(w, &at);
+                x += at.t == 0 ? w->load_bytes : 0;
             }
-#pragma GCC unroll 8
-            for (int r = 0; r < rows; r++) {
-                const uint8_t *at = r < 4 ? x : x4;
-                at += r % 4 == 3 ? three : r % 4 * stride;
-                sum[r] = nm_bytes_add(sum[r], at, &step, parts);
-            }
-            shift += place_bits;
-            index += shift & 8 ? 64 : 0;
-            shift &= 7;
-            values += bits == 8 || high ? 64 : 0;
-            high = !high;
+            sum[0] = _mm256_add_epi32(one[0], one[1]);
+            continue;
         }
-    nm_bytes_finish(w, row, rows, panel * LAC_NM_COLUMNS + half * HALF, sum);
+        for (int i = 0; i < count; i++) {
+            step[i] = nm_bytes_decode(w, &at, parts);
+            nm_bytes_next(w, &at);
+        }
+        for (; r + many <= rows->rows; r += many)
+            nm_bytes_tile(w, x + r * stride, stride, step, count, t, many, parts, sum + r);
+        for (; r < rows->rows; r++)
+            nm_bytes_tile(w, x + r * stride, stride, step, count, t, 1, parts, sum + r);
+    }
+    nm_bytes_finish(w, rows->row, rows->rows, panel * LAC_NM_COLUMNS + half * HALF, sum);
 }
 
-#define NM_BYTES(parts, bits)                                                                      \
-    static void nm_bytes_##parts##_##bits(const lac_nm_state *w, const lac_nm_rows *rows,          \
-                                          int64_t panel, int64_t end)                              \
+#define NM_BYTES(parts)                                                                            \
+    static void nm_bytes_##parts(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel,    \
+                                 int64_t end)                                                      \
     {                                                                                              \
-        const int64_t stride = rows->stride;                                                       \
-        int row = 0;                                                                               \
-        for (; row + 8 <= rows->rows; row += 8)                                                    \
-            for (int64_t p = 2 * panel; p < 2 * end; p++)                                          \
-                nm_bytes_tile(w, rows->x + row * stride, stride, rows->row + row, p / 2, p % 2, 8, \
-                              parts, bits);                                                        \
-        for (; row < rows->rows; row++)                                                            \
-            for (int64_t p = 2 * panel; p < 2 * end; p++)                                          \
-                nm_bytes_tile(w, rows->x + row * stride, stride, rows->row + row, p / 2, p % 2, 1, \
-                              parts, bits);                                                        \
+        for (; panel < end; panel++) {                                                             \
+            nm_bytes_half(w, rows, panel, 0, parts);                                               \
+            nm_bytes_half(w, rows, panel, 1, parts);                                               \
+        }                                                                                          \
     }
-NM_BYTES(1, 8)
-NM_BYTES(2, 8)
-NM_BYTES(4, 8)
-NM_BYTES(1, 4)
-NM_BYTES(2, 4)
-NM_BYTES(4, 4)
+NM_BYTES(1)
+NM_BYTES(2)
+NM_BYTES(4)
 
 static void nm_bytes_block(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel,
                            int64_t end)
 {
-    static lac_nm_block *const blocks[2][3] = {{nm_bytes_1_8, nm_bytes_2_8, nm_bytes_4_8},
-                                               {nm_bytes_1_4, nm_bytes_2_4, nm_bytes_4_4}};
-    int parts = w->cut.window <= 16 ? 0 : w->cut.window <= 32 ? 1 : 2;
-    blocks[w->cut.value_bits == 4][parts](w, rows, panel, end);
+    (w->cut.window <= 16   ? nm_bytes_1
+     : w->cut.window <= 32 ? nm_bytes_2
+                           : nm_bytes_4)(w, rows, panel, end);
 }
 
-static const lac_nm_plan nm_bytes_plan = {.block = nm_bytes_block, .rows = 16};
+static const lac_nm_plan nm_bytes_plan = {.block = nm_bytes_block, .rows = ROWS};
 #define nm_bytes_STEP 1.1e-9 /* measured by bench/kernels.c */
 LAC_NM_ROWS(nm_s8_avx2, LAC_I8, LAC_ISA_AVX2, nm_bytes, "N:M int8, byte shuffles")
 LAC_NM_ROWS(nm_u8_avx2, LAC_U8, LAC_ISA_AVX2, nm_bytes, "N:M uint8, byte shuffles")

@@ -64,31 +64,35 @@ static __attribute__((noinline)) void lac_nm_finish_any(const lac_epilogue *e, i
     }
 }
 
-/* The same of integer sums with the offset in them; whole panels of plain floats without a call. */
+/* What integer sums start from: minus the offset. */
+static inline __m512i lac_nm_start(const lac_epilogue *e, int64_t col)
+{
+    __mmask16 k = (__mmask16)(e->n - col < 16 ? (1u << (e->n - col)) - 1 : 0xffff);
+    __m512i zero = _mm512_setzero_si512();
+    return e->offset ? _mm512_sub_epi32(zero, _mm512_maskz_loadu_epi32(k, e->offset + col)) : zero;
+}
+
+/* The same of integer sums; whole panels of plain floats without a call. */
 static inline __attribute__((always_inline)) void lac_nm_finish(const lac_epilogue *e, int64_t row,
                                                                 int rows, int64_t col,
                                                                 const __m512i *sum)
 {
     int64_t n = e->n;
-    __mmask16 k = (__mmask16)(n - col < 16 ? (1u << (n - col)) - 1 : 0xffff);
-    __m512i offset =
-        e->offset ? _mm512_maskz_loadu_epi32(k, e->offset + col) : _mm512_setzero_si512();
-    if (e->dtype == LAC_F32 && e->activation == LAC_ACT_NONE && !e->residual && k == 0xffff) {
+    if (e->dtype == LAC_F32 && e->activation == LAC_ACT_NONE && !e->residual && n - col >= 16) {
         /* Adding -0 changes nothing, whatever is added to. */
         __m512 scale = e->scale ? _mm512_loadu_ps(e->scale + col) : _mm512_set1_ps(1);
         __m512 bias = e->bias ? _mm512_loadu_ps(e->bias + col) : _mm512_set1_ps(-0.0f);
         float *to = (float *)e->output + row * n + col;
 #pragma GCC unroll 16
-        for (int r = 0; r < rows; r++, to += n) {
-            __m512 x = _mm512_cvtepi32_ps(_mm512_sub_epi32(sum[r], offset));
-            _mm512_storeu_ps(to, _mm512_add_ps(_mm512_mul_ps(x, scale), bias));
-        }
+        for (int r = 0; r < rows; r++, to += n)
+            _mm512_storeu_ps(
+                to, _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), scale), bias));
         return;
     }
     __m512 out[16];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
-        out[r] = _mm512_castsi512_ps(_mm512_sub_epi32(sum[r], offset));
+        out[r] = _mm512_castsi512_ps(sum[r]);
     lac_nm_finish_any(e, row, rows, col, out, true);
 }
 
