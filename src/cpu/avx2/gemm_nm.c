@@ -1,7 +1,9 @@
 /* N:M products with AVX2, 8 outputs at a time. Bytes: two byte shuffles pick the even and the odd
  * of 4 kept activations, widened to int16 by zeroing places, and vpmaddwd multiplies exactly
  * (vpmaddubsw would saturate at 2 * 255 * 127); windows of up to 64 are read as parts of 16 whose
- * picks are or-ed, then even and odd ones taken apart. Floats, for few tokens (many go side by side,
+ * picks are or-ed, then even and odd ones taken apart. Bound on Zen 4: two shuffles, two products
+ * and two additions for 32 kept weights of a token take 2.0 cycles (measured, in registers), three
+ * of the four pipes being what they have; so half the speed of AVX-512 is out of reach. Floats, for few tokens (many go side by side,
  * panel_nm.c): 4 elements of each of 2 outputs, vpermps picks one of 8, blends choose among up to 8
  * parts; error of an output: at most 2^-23 times its kept weights times sum |w| |x|. */
 #if defined(__AVX2__) && defined(__FMA__)
@@ -21,6 +23,7 @@ typedef struct nm_bytes_step {
      * by part of 16, of all elements; a top bit makes 0 */
     __m256i pick[4];
     __m256i even_value, odd_value;
+    int64_t at; /* bytes from the first load of those decoded together */
 } nm_bytes_step;
 enum { STEPS = 64 }; /* that are decoded at a time: 12 KB */
 
@@ -93,33 +96,31 @@ INLINE __m256i nm_bytes_add(__m256i sum, const uint8_t *x, const nm_bytes_step *
         even = _mm256_and_si256(all, _mm256_set1_epi16(0xff));
         odd = _mm256_srli_epi16(all, 8);
     }
-    return _mm256_add_epi32(sum, _mm256_add_epi32(_mm256_madd_epi16(even, step->even_value),
-                                                  _mm256_madd_epi16(odd, step->odd_value)));
+    even = _mm256_madd_epi16(even, step->even_value);
+    odd = _mm256_madd_epi16(odd, step->odd_value);
+    even = _mm256_add_epi32(even, odd);
+    /* The intrinsic: GCC 12 would copy sums to other registers, of which there are none, and back */
+    __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(even));
+    return sum;
 }
 
-/* `count` decoded steps from the t-th of a window on for `rows` tokens. */
-INLINE void nm_bytes_tile(const lac_nm_state *w, const uint8_t *x, int64_t stride,
-                          const nm_bytes_step *step, int count, int t, const int rows,
-                          const int parts, __m256i *sums)
+/* `count` decoded steps for `rows` tokens. */
+INLINE void nm_bytes_tile(const uint8_t *x, int64_t stride, const nm_bytes_step *step, int count,
+                          const int rows, const int parts, __m256i *sums)
 {
-    const uint8_t *x4 = x + 4 * stride;
-    const int64_t three = 3 * stride, load_bytes = w->load_bytes;
-    const int steps = w->cut.steps;
+    const int64_t three = 3 * stride;
     __m256i sum[8];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
         sum[r] = sums[r];
     for (int i = 0; i < count; i++, step++) {
+        const uint8_t *x0 = x + step->at, *x4 = x0 + 4 * stride;
+        nm_bytes_step now = *step;
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            const uint8_t *at = r < 4 ? x : x4;
+            const uint8_t *at = r < 4 ? x0 : x4;
             at += r % 4 == 3 ? three : r % 4 * stride;
-            sum[r] = nm_bytes_add(sum[r], at, step, parts);
-        }
-        if (++t == steps) {
-            t = 0;
-            x += load_bytes;
-            x4 += load_bytes;
+            sum[r] = nm_bytes_add(sum[r], at, &now, parts);
         }
     }
 #pragma GCC unroll 8
@@ -168,37 +169,53 @@ INLINE void nm_bytes_half(const lac_nm_state *w, const lac_nm_rows *rows, int64_
         sum[r] = _mm256_setzero_si256();
     for (int64_t done = 0; done < cut->panel_steps; done += STEPS) {
         int64_t left = cut->panel_steps - done;
-        int count = left < STEPS ? (int)left : STEPS, t = at.t, r = 0;
+        int count = left < STEPS ? (int)left : STEPS, r = 0;
         const uint8_t *x = rows->x + done / cut->steps * w->load_bytes;
-        if (rows->rows == 1) { /* at once: the weights come from far */
-            __m256i one[2] = {sum[0], _mm256_setzero_si256()};
-            for (int i = 0; i < count; i++) {
-                _mm_prefetch((const char *)at.values + 2048, _MM_HINT_T0);
-                _mm_prefetch((const char *)at.index + 512, _MM_HINT_T0);
-                nm_bytes_step now = nm_bytes_decode(w, &at, parts);
-                one[i % 2] = nm_bytes_add(one[i % 2], x, &now, parts);
-                nm_bytes_next(w, &at);
-                x += at.t == 0 ? w->load_bytes : 0;
-            }
-            sum[0] = _mm256_add_epi32(one[0], one[1]);
-            continue;
-        }
-        for (int i = 0; i < count; i++) {
+        for (int64_t i = 0, load = 0; i < count; i++) {
             step[i] = nm_bytes_decode(w, &at, parts);
+            step[i].at = load;
             nm_bytes_next(w, &at);
+            load += at.t == 0 ? w->load_bytes : 0;
         }
         for (; r + many <= rows->rows; r += many)
-            nm_bytes_tile(w, x + r * stride, stride, step, count, t, many, parts, sum + r);
+            nm_bytes_tile(x + r * stride, stride, step, count, many, parts, sum + r);
         for (; r < rows->rows; r++)
-            nm_bytes_tile(w, x + r * stride, stride, step, count, t, 1, parts, sum + r);
+            nm_bytes_tile(x + r * stride, stride, step, count, 1, parts, sum + r);
     }
     nm_bytes_finish(w, rows->row, rows->rows, panel * LAC_NM_COLUMNS + half * HALF, sum);
+}
+
+/* One token: both halves of a panel at once, as the weights come from far. */
+INLINE void nm_bytes_one(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel,
+                         const int parts)
+{
+    const lac_nm_cut *cut = &w->cut;
+    const uint8_t *x = rows->x;
+    __m256i sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    nm_bytes_at at = {w->index + panel * cut->panel_index, w->values + panel * cut->panel_values, 0,
+                      0, false};
+    for (int64_t left = cut->panel_steps; left > 0; left--) {
+        _mm_prefetch((const char *)at.values + 2048, _MM_HINT_T0);
+        _mm_prefetch((const char *)at.index + 512, _MM_HINT_T0);
+        nm_bytes_at second = at;
+        second.index += 32;
+        second.values += 32;
+        nm_bytes_step a = nm_bytes_decode(w, &at, parts), b = nm_bytes_decode(w, &second, parts);
+        sum[0] = nm_bytes_add(sum[0], x, &a, parts);
+        sum[1] = nm_bytes_add(sum[1], x, &b, parts);
+        nm_bytes_next(w, &at);
+        x += at.t == 0 ? w->load_bytes : 0;
+    }
+    nm_bytes_finish(w, rows->row, 1, panel * LAC_NM_COLUMNS, sum);
+    nm_bytes_finish(w, rows->row, 1, panel * LAC_NM_COLUMNS + HALF, sum + 1);
 }
 
 #define NM_BYTES(parts)                                                                            \
     static void nm_bytes_##parts(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel,    \
                                  int64_t end)                                                      \
     {                                                                                              \
+        for (; panel < end && rows->rows == 1; panel++)                                            \
+            nm_bytes_one(w, rows, panel, parts);                                                   \
         for (; panel < end; panel++) {                                                             \
             nm_bytes_half(w, rows, panel, 0, parts);                                               \
             nm_bytes_half(w, rows, panel, 1, parts);                                               \
@@ -217,7 +234,7 @@ static void nm_bytes_block(const lac_nm_state *w, const lac_nm_rows *rows, int64
 }
 
 static const lac_nm_plan nm_bytes_plan = {.block = nm_bytes_block, .rows = ROWS};
-#define nm_bytes_STEP 1.1e-9 /* measured by bench/kernels.c */
+#define nm_bytes_STEP 1.6e-9 /* measured by bench/kernels.c */
 LAC_NM_ROWS(nm_s8_avx2, LAC_I8, LAC_ISA_AVX2, nm_bytes, "N:M int8, byte shuffles")
 LAC_NM_ROWS(nm_u8_avx2, LAC_U8, LAC_ISA_AVX2, nm_bytes, "N:M uint8, byte shuffles")
 
@@ -336,6 +353,6 @@ static void nm_floats_block(const lac_nm_state *w, const lac_nm_rows *rows, int6
 }
 
 static const lac_nm_plan nm_floats_plan = {.block = nm_floats_block, .rows = 16};
-#define nm_floats_STEP 6e-9 /* measured by bench/kernels.c */
+#define nm_floats_STEP 7e-9 /* measured by bench/kernels.c */
 LAC_NM_ROWS(nm_f32_avx2, LAC_F32, LAC_ISA_AVX2, nm_floats, "N:M float32, register shuffles")
 #endif
