@@ -53,9 +53,9 @@ struct lac_nm_state { /* vectors first: aligned as the state is */
     int64_t range;      /* panels that stay in the cache */
     int64_t rows;       /* of a block */
     bool spread;
-    bool contiguous;    /* rows of the source are rows of the product */
-    bool plain;         /* places may be or-ed to base */
-    bool twos;          /* and the values have 8 bits: what the fastest loops ask for */
+    bool contiguous;             /* rows of the source are rows of the product */
+    bool plain;                  /* places may be or-ed to base */
+    bool twos;                   /* and the values have 8 bits: what the fastest loops ask for */
     int slot_base[LAC_NM_SLOTS]; /* of each slot of a window: first column of its group */
     const uint8_t *index, *values;
     /* during a run */

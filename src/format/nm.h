@@ -12,9 +12,9 @@
 
 enum {
     LAC_NM_COLUMNS = 16, /* outputs of a panel */
-    LAC_NM_DEPTH = 4,    /* elements of an output in a step: a dot product of 4 bytes, or 16 bytes of
-                            floats, is one instruction */
-    LAC_NM_SLOTS = 64,   /* most of a window */
+    LAC_NM_DEPTH = 4,  /* elements of an output in a step: a dot product of 4 bytes, or 16 bytes of
+                          floats, is one instruction */
+    LAC_NM_SLOTS = 64, /* most of a window */
     LAC_NM_WINDOW = 64
 };
 

@@ -177,7 +177,8 @@ static void visit_patterns(const lac_kernel *kernel)
 /* Patterns with loops of their own: whole blocks of tokens and a rest, K of many blocks. */
 static void visit_common(const lac_kernel *kernel)
 {
-    static const int common[][2] = {{2, 4}, {1, 4}, {4, 8}, {2, 8}, {1, 8}, {4, 16}, {2, 16}, {1, 16}};
+    static const int common[][2] = {{2, 4}, {1, 4},  {4, 8},  {2, 8},
+                                    {1, 8}, {4, 16}, {2, 16}, {1, 16}};
     for (size_t i = 0; i < sizeof common / sizeof *common; i++)
         for (int bits = 0; bits <= 8; bits += 4) {
             run_case(kernel, "conv:c=592,h=1,w=70,k=33,r=1,s=1", common[i][0], common[i][1], bits);

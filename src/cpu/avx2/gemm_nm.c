@@ -3,9 +3,10 @@
  * (vpmaddubsw would saturate at 2 * 255 * 127); windows of up to 64 are read as parts of 16 whose
  * picks are or-ed, then even and odd ones taken apart. Bound on Zen 4: two shuffles, two products
  * and two additions for 32 kept weights of a token take 2.0 cycles (measured, in registers), three
- * of the four pipes being what they have; so half the speed of AVX-512 is out of reach. Floats, for few tokens (many go side by side,
- * panel_nm.c): 4 elements of each of 2 outputs, vpermps picks one of 8, blends choose among up to 8
- * parts; error of an output: at most 2^-23 times its kept weights times sum |w| |x|. */
+ * of the four pipes being what they have; so half the speed of AVX-512 is out of reach. Floats, for
+ * few tokens (many go side by side, panel_nm.c): 4 elements of each of 2 outputs, vpermps picks one
+ * of 8, blends choose among up to 8 parts; error of an output: at most 2^-23 times its kept weights
+ * times sum |w| |x|. */
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 #include <stdint.h>
@@ -41,8 +42,9 @@ INLINE nm_bytes_step nm_bytes_decode(const lac_nm_state *w, const nm_bytes_at *a
     __m256i place = _mm256_loadu_si256((const __m256i *)(const void *)at->index);
     place = _mm256_srl_epi16(place, _mm_cvtsi32_si128(at->shift));
     place = _mm256_and_si256(place, _mm256_set1_epi8((char)((1 << w->cut.place_bits) - 1)));
-    place = _mm256_add_epi8( /* the bases of both halves are the same */
-        place, _mm256_load_si256((const __m256i *)(const void *)w->base[at->t]));
+    place =
+        _mm256_add_epi8(/* the bases of both halves are the same */
+                        place, _mm256_load_si256((const __m256i *)(const void *)w->base[at->t]));
     if (parts == 1) {
         const __m256i top = _mm256_set1_epi16((short)0x8000);
         step.pick[0] = _mm256_or_si256(place, top); /* the odd place, with a top bit */
@@ -99,7 +101,8 @@ INLINE __m256i nm_bytes_add(__m256i sum, const uint8_t *x, const nm_bytes_step *
     even = _mm256_madd_epi16(even, step->even_value);
     odd = _mm256_madd_epi16(odd, step->odd_value);
     even = _mm256_add_epi32(even, odd);
-    /* The intrinsic: GCC 12 would copy sums to other registers, of which there are none, and back */
+    /* The intrinsic: GCC 12 would copy sums to other registers, of which there are none, and back
+     */
     __asm__("vpaddd %1, %0, %0" : "+x"(sum) : "x"(even));
     return sum;
 }

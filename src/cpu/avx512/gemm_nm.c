@@ -43,12 +43,14 @@ INLINE __m512 nm_floats_pick64(const float *x, __m512i position)
 INLINE __m512 nm_floats_total(const __m512 *sum)
 {
     const __m512i turn = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    __m512 a = _mm512_add_ps(_mm512_unpacklo_ps(sum[0], sum[1]), _mm512_unpackhi_ps(sum[0], sum[1]));
-    __m512 b = _mm512_add_ps(_mm512_unpacklo_ps(sum[2], sum[3]), _mm512_unpackhi_ps(sum[2], sum[3]));
+    __m512 a =
+        _mm512_add_ps(_mm512_unpacklo_ps(sum[0], sum[1]), _mm512_unpackhi_ps(sum[0], sum[1]));
+    __m512 b =
+        _mm512_add_ps(_mm512_unpacklo_ps(sum[2], sum[3]), _mm512_unpackhi_ps(sum[2], sum[3]));
     __m512d low = _mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b));
     __m512d high = _mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b));
-    return _mm512_permutexvar_ps(
-        turn, _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high)));
+    return _mm512_permutexvar_ps(turn,
+                                 _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high)));
 }
 
 INLINE void nm_floats_tile(const lac_nm_state *w, const uint8_t *x0, int64_t stride, int64_t row,
@@ -81,10 +83,9 @@ INLINE void nm_floats_tile(const lac_nm_state *w, const uint8_t *x0, int64_t str
 #pragma GCC unroll 4
                     for (int r = 0; r < rows; r++) {
                         const float *at = (const float *)(const void *)(x + r * stride);
-                        sum[r][q] = _mm512_fmadd_ps(
-                            span == 64 ? nm_floats_pick64(at, position)
-                                       : nm_floats_pick(at, position, span),
-                            value, sum[r][q]);
+                        sum[r][q] = _mm512_fmadd_ps(span == 64 ? nm_floats_pick64(at, position)
+                                                               : nm_floats_pick(at, position, span),
+                                                    value, sum[r][q]);
                     }
                 }
                 shift += cut->place_bits;

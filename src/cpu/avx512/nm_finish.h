@@ -73,9 +73,8 @@ static inline __m512i lac_nm_start(const lac_epilogue *e, int64_t col)
 }
 
 /* The same of integer sums; whole panels of plain floats without a call. */
-static inline __attribute__((always_inline)) void lac_nm_finish(const lac_epilogue *e, int64_t row,
-                                                                int rows, int64_t col,
-                                                                const __m512i *sum)
+static inline __attribute__((always_inline)) void
+lac_nm_finish(const lac_epilogue *e, int64_t row, int rows, int64_t col, const __m512i *sum)
 {
     int64_t n = e->n;
     if (e->dtype == LAC_F32 && e->activation == LAC_ACT_NONE && !e->residual && n - col >= 16) {
@@ -85,8 +84,8 @@ static inline __attribute__((always_inline)) void lac_nm_finish(const lac_epilog
         float *to = (float *)e->output + row * n + col;
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++, to += n)
-            _mm512_storeu_ps(
-                to, _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), scale), bias));
+            _mm512_storeu_ps(to,
+                             _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), scale), bias));
         return;
     }
     __m512 out[16];

@@ -35,9 +35,9 @@ static inline int kept_at(const lac_nm_state *w, int64_t panel, int64_t window, 
                 int number = 0;                                                                    \
                 int k = kept_at(w, panel, window, column, slot, &value, &number);                  \
                 for (int r = 0; r < rows->rows; r++) {                                             \
-                    const ELEMENT *x = (const ELEMENT *)(const void *)(rows->x +                   \
-                                                                       r * rows->stride +          \
-                                                                       window * w->load_bytes);    \
+                    const ELEMENT *x =                                                             \
+                        (const ELEMENT *)(const void *)(rows->x + r * rows->stride +               \
+                                                        window * w->load_bytes);                   \
                     sum[r] += (SUM)(VALUE);                                                        \
                 }                                                                                  \
             }                                                                                      \
@@ -53,7 +53,7 @@ NM_COLUMN(column_int, uint8_t, uint32_t, x[k] * number, lac_epilogue_integers, i
 static void nm_block(const lac_nm_state *w, const lac_nm_rows *rows, int64_t panel, int64_t end)
 {
     void (*column)(const lac_nm_state *, const lac_nm_rows *, int64_t, int) =
-        w->element == 1              ? column_int
+        w->element == 1           ? column_int
         : w->cut.value_bits == 32 ? column_f32
                                   : column_weight_only;
     for (; panel < end; panel++)
