@@ -146,13 +146,16 @@ bool lac_lstm_can_run(const lac_layer *layer, char *why, size_t why_size)
     return !reason;
 }
 
-double lac_lstm_seconds(const lac_layer *layer, double seconds_per_mac)
+double lac_lstm_seconds(const lac_layer *layer, int lanes, double seconds_per_mac)
 {
-    /* 10 ns: the gates of some 16 units, bench/latency.c on one core of an AMD EPYC 9xx4 */
-    double units = (double)lac_layer_dim_get(layer, "steps") *
-                   (double)lac_layer_dim_get(layer, "batch") *
-                   (double)lac_layer_dim_get(layer, "hidden");
-    return 1e-6 + seconds_per_mac * (double)layer->kind->macs(layer) + units / 16 * 10e-9;
+    /* Hidden units come in whole vectors. 20 ns: the gate functions of 16 units, as all figures of
+     * the rows measured by lacuna bench on one core of an AMD EPYC 9xx4. */
+    double hidden = (double)lac_layer_dim_get(layer, "hidden");
+    double padded = (double)((lac_layer_dim_get(layer, "hidden") + lanes - 1) / lanes * lanes);
+    double units = padded * (double)lac_layer_dim_get(layer, "steps") *
+                   (double)lac_layer_dim_get(layer, "batch");
+    double macs = (double)layer->kind->macs(layer) * padded / hidden;
+    return 1e-6 + seconds_per_mac * macs + units / 16 * 20e-9;
 }
 
 /* ---- states ---- */
@@ -175,7 +178,7 @@ size_t lac_lstm_bytes(const void *state)
 static lac_status lay_out(lac_lstm *l, lac_error *err)
 {
     int64_t wide = LAC_LSTM_GATES * l->padded, states, gates, count;
-    l->chunk = (CHUNK_ROWS + l->batch - 1) / l->batch;
+    l->chunk = l->batch < CHUNK_ROWS ? CHUNK_ROWS / l->batch : 1;
     if (l->chunk > l->steps)
         l->chunk = l->steps;
     LAC_TRY(lac_shape_count(3, (int64_t[]){l->directions, l->batch, l->padded}, &states, err));

@@ -48,7 +48,7 @@ static inline bool lac_lstm_backwards(const lac_lstm *l, int64_t direction)
 
 /* The parts of a kernel row that know no instruction set. */
 bool lac_lstm_can_run(const lac_layer *layer, char *why, size_t why_size);
-double lac_lstm_seconds(const lac_layer *layer, double seconds_per_mac);
+double lac_lstm_seconds(const lac_layer *layer, int lanes, double seconds_per_mac);
 lac_status lac_lstm_prepare(const lac_layer *layer, int lanes, void **state, lac_error *err);
 /* With inputs and advance set. */
 lac_status lac_lstm_run(const lac_layer *layer, lac_lstm *l, lac_error *err);

@@ -8,6 +8,6 @@
 #define ROWS            3
 #define MINIMUM(a, b)   _mm256_min_ps(a, b)
 #define MAXIMUM(a, b)   _mm256_max_ps(a, b)
-#define SECONDS_PER_MAC 0.04e-9
+#define SECONDS_PER_MAC 0.035e-9
 #include "cpu/lstm_body.inc"
 #endif

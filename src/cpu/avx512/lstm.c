@@ -8,6 +8,6 @@
 #define ROWS            6
 #define MINIMUM(a, b)   _mm512_min_ps(a, b)
 #define MAXIMUM(a, b)   _mm512_max_ps(a, b)
-#define SECONDS_PER_MAC 0.02e-9
+#define SECONDS_PER_MAC 0.022e-9
 #include "cpu/lstm_body.inc"
 #endif
