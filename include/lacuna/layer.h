@@ -69,6 +69,13 @@ typedef enum lac_layout {
 /* Tokens of a panel; places past m, and past the last feature, may hold anything. */
 #define LAC_PANEL_COLUMNS 64
 
+/* In which order an lstm takes its steps. */
+typedef enum lac_steps_order {
+    LAC_STEPS_FORWARD,
+    LAC_STEPS_REVERSE,
+    LAC_STEPS_BOTH /* two directions: operands, states and outputs are those of both */
+} lac_steps_order;
+
 #define LAC_LAYER_DIMS    16
 #define LAC_PATTERN_M_MAX 256 /* of N:M */
 
@@ -95,6 +102,13 @@ typedef struct lac_layer {
     int32_t output_zero;
     uint64_t seed;    /* synthetic layers */
     char text[3][64]; /* layer options that a simulator reads: mask spec, pattern mix, ... */
+    /* lstm as the operator has it: weights, recurrent weights and bias [8*hidden] of both products
+     * with the gates in the order i, o, f, c, of each direction behind one another; output
+     * [steps][directions][batch][hidden]. Orders other than forward are for kernels alone. False:
+     * the order of CONVENTIONS, i, g, f, o, bias [4*hidden]; lac_layer_plain makes it. */
+    bool operator_gates;
+    lac_steps_order steps_order;
+    lac_tensor last_h, last_c; /* lstm: [directions][batch][hidden] outputs; empty: not wanted */
     lac_store *store; /* where kernels share what they make of constants; NULL: nowhere */
 } lac_layer;
 

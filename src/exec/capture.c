@@ -47,6 +47,8 @@ static lac_status copy_layer(lac_layer *copy, const lac_layer *layer, lac_error 
     *copy = *layer;
     copy->store = NULL; /* the copy may outlive the session */
     memset(&copy->output, 0, sizeof copy->output);
+    memset(&copy->last_h, 0, sizeof copy->last_h);
+    memset(&copy->last_c, 0, sizeof copy->last_c);
     for (int role = 0; role < LAC_ROLE_LIMIT; role++)
         memset(&copy->operand[role].tensor, 0, sizeof copy->operand[role].tensor);
     for (int role = 0; role < LAC_ROLE_LIMIT; role++) {

@@ -13,7 +13,7 @@ static lac_status run_layer(lac_plan *plan, lac_session *session, lac_step *step
     *done = false;
     if (step->moving || !step->kernel)
         LAC_TRY(lac_plan_describe(plan, session, step, err));
-    if (options->runner) {
+    if (options->runner && step->layer.steps_order == LAC_STEPS_FORWARD) {
         lac_error own = {0};
         lac_status status = options->runner(options->runner_context, &step->layer, &own);
         *done = status == LAC_OK;

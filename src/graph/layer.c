@@ -276,9 +276,11 @@ lac_status lac_layer_plain(const lac_layer *layer, lac_layer *plain, lac_error *
     for (int i = 0; i < LAC_ROLE_LIMIT && status == LAC_OK; i++)
         if (plain->operand[i].transposed && plain->operand[i].tensor.data)
             status = transpose(&plain->operand[i], err);
-    if (status == LAC_OK && layer->channels_last && layer->kind->plain)
+    memset(&plain->last_h, 0, sizeof plain->last_h);
+    memset(&plain->last_c, 0, sizeof plain->last_c);
+    if (status == LAC_OK && (layer->channels_last || layer->operator_gates) && layer->kind->plain)
         status = layer->kind->plain(plain, err);
-    plain->channels_last = false;
+    plain->channels_last = plain->operator_gates = false;
     if (status != LAC_OK)
         lac_layer_release(plain);
     return status;
@@ -289,6 +291,8 @@ void lac_layer_release(lac_layer *layer)
     for (int i = 0; i < LAC_ROLE_LIMIT; i++)
         lac_tensor_release(&layer->operand[i].tensor);
     lac_tensor_release(&layer->output);
+    lac_tensor_release(&layer->last_h);
+    lac_tensor_release(&layer->last_c);
     memset(layer, 0, sizeof *layer);
 }
 

@@ -6,6 +6,7 @@
 #include "op/gradient.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- the driver ---------------------------------------------------------------------------- */
 
@@ -48,6 +49,63 @@ static void binary_body(void *context, const int64_t *offset, int64_t n)
             (char *)job->out->data + offset[0] * job->out_size, n);
 }
 
+/* Runs of few elements, where one input repeats for each place of the dim before (heads that share
+ * the angles of a rotary embedding): written out some times, it meets the other input in longer
+ * runs. */
+typedef struct repeat {
+    binary_job job;
+    bool of_b;      /* the input that repeats */
+    int64_t period; /* elements of it */
+} repeat;
+
+enum { SHORT_RUN = 32, REPEAT_BYTES = 2048 };
+
+static void repeat_body(void *context, const int64_t *offset, int64_t n)
+{
+    const repeat *r = context;
+    const binary_job *job = &r->job;
+    char room[REPEAT_BYTES];
+    int64_t size = job->a_size, phase = offset[0] % r->period;
+    const char *row = r->of_b ? (const char *)job->b->data + offset[2] * size
+                              : (const char *)job->a->data + offset[1] * size;
+    int64_t most = REPEAT_BYTES / size / r->period * r->period, filled = r->period;
+    if (most > n)
+        most = (n + r->period - 1) / r->period * r->period;
+    memcpy(room, row + phase * size, (size_t)((r->period - phase) * size));
+    memcpy(room + (r->period - phase) * size, row, (size_t)(phase * size));
+    for (; filled < most; filled *= 2)
+        memcpy(room + filled * size, room,
+               (size_t)((filled * 2 < most ? filled : most - filled) * size));
+    for (int64_t i = 0; i < n; i += most) {
+        int64_t count = n - i < most ? n - i : most;
+        const char *a = (const char *)job->a->data + (offset[1] + i) * size;
+        const char *b = (const char *)job->b->data + (offset[2] + i) * size;
+        job->kernels[job->a->dtype](r->of_b ? a : room, 1, r->of_b ? room : b, 1,
+                                    (char *)job->out->data + (offset[0] + i) * job->out_size,
+                                    count);
+    }
+}
+
+/* Joins the last two dims of such a walk. */
+static bool find_repeat(lac_walk *walk, const binary_job *job, repeat *r)
+{
+    int last = walk->rank - 1;
+    if (last < 1 || walk->dims[last] > SHORT_RUN || walk->dims[last] < 2 ||
+        job->a->dtype == LAC_F16 || job->a->dtype == LAC_BF16 || job->a_step != 1 ||
+        job->b_step != 1)
+        return false;
+    for (int k = 1; k <= 2; k++)
+        if (walk->stride[k][last - 1] == 0 && walk->stride[3 - k][last - 1] == walk->dims[last]) {
+            *r = (repeat){.job = *job, .of_b = k == 2, .period = walk->dims[last]};
+            walk->dims[last - 1] *= walk->dims[last];
+            for (int o = 0; o < walk->operands; o++)
+                walk->stride[o][last - 1] = o != k;
+            walk->rank--;
+            return true;
+        }
+    return false;
+}
+
 void lac_binary_apply(const lac_binary_kernel *kernels, const lac_tensor *a, const lac_tensor *b,
                       lac_tensor *out)
 {
@@ -63,7 +121,11 @@ void lac_binary_apply(const lac_binary_kernel *kernels, const lac_tensor *a, con
                       .a_size = (int64_t)lac_op_size(a->dtype),
                       .b_size = (int64_t)lac_op_size(b->dtype),
                       .out_size = (int64_t)lac_op_size(out->dtype)};
-    lac_walk_each(&walk, LAC_OP_GRAIN, binary_body, &job);
+    repeat r;
+    if (find_repeat(&walk, &job, &r))
+        lac_walk_each(&walk, LAC_OP_GRAIN, repeat_body, &r);
+    else
+        lac_walk_each(&walk, LAC_OP_GRAIN, binary_body, &job);
 }
 
 lac_status lac_binary_infer(const lac_call *call, uint32_t dtypes, lac_dtype result, lac_error *err)

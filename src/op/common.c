@@ -263,6 +263,20 @@ typedef struct copy_job {
     int64_t blocks;
 } copy_job;
 
+/* Elements and runs of them that are copied at once, at any address. */
+typedef struct eight {
+    uint8_t byte[8];
+} eight;
+typedef struct sixteen {
+    uint8_t byte[16];
+} sixteen;
+typedef struct thirty_two {
+    uint8_t byte[32];
+} thirty_two;
+typedef struct sixty_four {
+    uint8_t byte[64];
+} sixty_four;
+
 #define COPY_STEPS(type)                                                                           \
     for (int64_t i = 0; i < n; i++)                                                                \
         ((type *)target)[i * to] = ((const type *)source)[i * from];                               \
@@ -283,7 +297,13 @@ static void copy_run(uint8_t *target, int64_t to, const uint8_t *source, int64_t
     case 4:
         COPY_STEPS(uint32_t);
     case 8:
-        COPY_STEPS(uint64_t);
+        COPY_STEPS(eight);
+    case 16:
+        COPY_STEPS(sixteen);
+    case 32:
+        COPY_STEPS(thirty_two);
+    case 64:
+        COPY_STEPS(sixty_four);
     default:
         break;
     }
@@ -329,10 +349,33 @@ static void transpose_part(void *context, int64_t begin, int64_t end)
     }
 }
 
+/* A last dim of 8 to 64 bytes side by side becomes the element. */
+static void widen_element(lac_walk *walk, size_t *size)
+{
+    int last = walk->rank - 1;
+    int64_t run = walk->dims[last];
+    if (last < 1 || run < 2 || run > 64 || walk->stride[0][last] != 1 || walk->stride[1][last] != 1)
+        return;
+    size_t bytes = (size_t)run * *size;
+    if (bytes < 8 || bytes > 64 || (bytes & (bytes - 1)) != 0)
+        return;
+    for (int k = 0; k < 2; k++)
+        for (int d = 0; d < last; d++)
+            if (walk->stride[k][d] % run != 0)
+                return;
+    for (int k = 0; k < 2; k++)
+        for (int d = 0; d < last; d++)
+            walk->stride[k][d] /= run;
+    walk->rank = last;
+    *size = bytes;
+    lac_walk_collapse(walk);
+}
+
 void lac_walk_copy(lac_walk walk, size_t size, void *target, const void *source)
 {
     walk.operands = 2;
     lac_walk_collapse(&walk);
+    widen_element(&walk, &size);
     int last = walk.rank - 1;
     copy_job job = {&walk, size, target, source, -1, 0};
     int64_t count = lac_op_product(walk.dims, 0, walk.rank);

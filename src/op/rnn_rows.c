@@ -134,25 +134,13 @@ static lac_status infer(const lac_call *call, lac_error *err)
     return lac_op_out(call, 2, dtype, 3, h[g.layout], err);
 }
 
-/* Blocks i, o, f, c of `rows` x `width` floats -> i, c, f, o (the layer's i, g, f, o). */
-static lac_status reorder(const lac_tensor *from, int64_t hidden, int64_t width, lac_tensor *to,
-                          lac_error *err)
-{
-    static const int order[] = {0, 3, 2, 1};
-    size_t block = (size_t)(hidden * width) * sizeof(float);
-    LAC_TRY(lac_tensor_make(to, LAC_F32, 2, (int64_t[]){4 * hidden, width}, err));
-    for (int q = 0; q < 4 && from->data; q++)
-        memcpy((char *)to->data + (size_t)q * block,
-               (const char *)from->data + (size_t)order[q] * block, block);
-    return LAC_OK;
-}
-
+/* The tensors as they are, borrowed. */
 static lac_status lstm_operands(const lac_call *call, const lac_rnn *g, lac_layer *layer,
                                 lac_error *err)
 {
     const lac_tensor *x = call->in[0], *b = lac_op_in(call, 3);
-    const lac_tensor *y = lac_nn_out(call, 0);
-    lac_tensor sums = {0};
+    const lac_tensor *y = lac_nn_out(call, 0), *h = lac_nn_out(call, 1), *c = lac_nn_out(call, 2);
+    int64_t rows = 4 * g->hidden * g->directions;
     LAC_TRY(lac_layer_begin(layer, "lstm", err));
     LAC_TRY(lac_layer_dim_set(layer, "in", g->in, err));
     LAC_TRY(lac_layer_dim_set(layer, "hidden", g->hidden, err));
@@ -160,29 +148,32 @@ static lac_status lstm_operands(const lac_call *call, const lac_rnn *g, lac_laye
     LAC_TRY(lac_layer_dim_set(layer, "batch", g->batch, err));
     snprintf(layer->name, sizeof layer->name, "%s", call->node->name);
     LAC_TRY(lac_layer_check(layer, err));
+    layer->operator_gates = true;
+    layer->steps_order = g->directions == 2 ? LAC_STEPS_BOTH
+                         : g->reverse       ? LAC_STEPS_REVERSE
+                                            : LAC_STEPS_FORWARD;
     layer->operand[LAC_ROLE_ACTIVATIONS].tensor = lac_tensor_view(x->dtype, 3, x->dims, x->data);
-    if (y)
-        layer->output =
-            lac_tensor_view(y->dtype, 3, (int64_t[]){g->steps, g->batch, g->hidden}, y->data);
-    LAC_TRY(reorder(call->in[1], g->hidden, g->in, &layer->operand[LAC_ROLE_WEIGHTS].tensor, err));
-    LAC_TRY(reorder(call->in[2], g->hidden, g->hidden, &layer->operand[LAC_ROLE_RECURRENT].tensor,
-                    err));
+    layer->operand[LAC_ROLE_WEIGHTS].tensor =
+        lac_tensor_view(LAC_F32, 2, (int64_t[]){rows, g->in}, call->in[1]->data);
+    layer->operand[LAC_ROLE_RECURRENT].tensor =
+        lac_tensor_view(LAC_F32, 2, (int64_t[]){rows, g->hidden}, call->in[2]->data);
+    if (b)
+        layer->operand[LAC_ROLE_BIAS].tensor =
+            lac_tensor_view(LAC_F32, 1, (int64_t[]){2 * rows}, b->data);
     for (int i = 0; i < 2; i++) {
         const lac_tensor *state = lac_op_in(call, 5 + i);
         if (state)
             layer->operand[LAC_ROLE_STATE_H + i].tensor =
                 lac_tensor_view(state->dtype, state->rank, state->dims, state->data);
     }
-    if (!b)
-        return LAC_OK;
-    LAC_TRY(lac_tensor_make(&sums, LAC_F32, 1, (int64_t[]){4 * g->hidden}, err));
-    for (int64_t i = 0; b->data && i < 4 * g->hidden; i++)
-        ((float *)sums.data)[i] =
-            ((const float *)b->data)[i] + ((const float *)b->data)[4 * g->hidden + i];
-    lac_status status = reorder(&sums, g->hidden, 1, &layer->operand[LAC_ROLE_BIAS].tensor, err);
-    layer->operand[LAC_ROLE_BIAS].tensor.rank = 1;
-    lac_tensor_release(&sums);
-    return status;
+    int64_t all[] = {g->steps, g->batch, g->directions * g->hidden};
+    if (y)
+        layer->output = lac_tensor_view(y->dtype, 3, all, y->data);
+    if (h)
+        layer->last_h = lac_tensor_view(h->dtype, h->rank, h->dims, h->data);
+    if (c)
+        layer->last_c = lac_tensor_view(c->dtype, c->rank, c->dims, c->data);
+    return LAC_OK;
 }
 
 /* The activations operand holds x only, the states what comes before the first step; who runs the
@@ -191,19 +182,22 @@ static lac_status lstm_as_layer(const lac_call *call, lac_layer *layer, lac_erro
 {
     lac_rnn g;
     LAC_TRY(lac_rnn_read(call, &g, err));
-    const lac_rnn_activation *f = g.activation[0];
     const char *why = NULL;
+    bool usual = true;
+    for (int d = 0; d < g.directions; d++)
+        for (int i = 0; i < 3; i++)
+            usual &= g.activation[d][i].kind == (i ? LAC_RNN_TANH : LAC_RNN_SIGMOID);
     if (call->in[0]->dtype != LAC_F32)
         why = "other elements than float32";
-    else if (g.directions != 1 || g.reverse)
-        why = "a direction other than forward";
+    else if (lac_op_in(call, 4))
+        why = "sequence_lens";
     else if (g.layout)
         why = "layout 1";
     else if (lac_op_in(call, 7))
         why = "peepholes";
     else if (g.clip != 0 || g.input_forget)
         why = "clip or input_forget";
-    else if (f[0].kind != LAC_RNN_SIGMOID || f[1].kind != LAC_RNN_TANH || f[2].kind != LAC_RNN_TANH)
+    else if (!usual)
         why = "activations other than Sigmoid, Tanh, Tanh";
     if (why)
         return lac_fail(err, LAC_ERROR_UNSUPPORTED, "an LSTM with %s is not a layer", why);

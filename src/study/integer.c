@@ -209,6 +209,8 @@ lac_status lac_integer_make(lac_integer_layer *integer, const lac_layer *layer,
     lac_layer open = *layer; /* borrowed but for the unpacked weight */
     lac_status status = open_packed(&open.operand[LAC_ROLE_WEIGHTS], err);
     memset(&open.output, 0, sizeof open.output);
+    memset(&open.last_h, 0, sizeof open.last_h);
+    memset(&open.last_c, 0, sizeof open.last_c);
     /* Bias and residual are floats and join after the sums (an lstm needs its bias to unroll). */
     if (!is_kind(layer, "lstm"))
         memset(&open.operand[LAC_ROLE_BIAS], 0, sizeof(lac_operand));

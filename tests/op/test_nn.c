@@ -185,15 +185,25 @@ static void test_lstm_directions(void **unused)
     lac_layer layer = {0};
     lac_call call = call_of(&one);
     assert_int_equal(one.op->as_layer(&call, &layer, &one.err), LAC_OK);
-    /* ONNX i, o, f, c -> i, g, f, o */
-    const float *lw = layer.operand[LAC_ROLE_WEIGHTS].tensor.data;
+    assert_true(layer.operand[LAC_ROLE_WEIGHTS].tensor.data == one.in[1].data);
+    /* ONNX i, o, f, c -> i, g, f, o; one bias of two */
+    lac_layer plain;
+    assert_int_equal(lac_layer_plain(&layer, &plain, &one.err), LAC_OK);
+    const float *lw = plain.operand[LAC_ROLE_WEIGHTS].tensor.data;
     assert_memory_equal(lw, w, H * I * sizeof *w);
     assert_memory_equal(lw + H * I, w + 3 * H * I, H * I * sizeof *w);
     assert_memory_equal(lw + 2 * H * I, w + 2 * H * I, H * I * sizeof *w);
     assert_memory_equal(lw + 3 * H * I, w + H * I, H * I * sizeof *w);
+    const float *bias = plain.operand[LAC_ROLE_BIAS].tensor.data;
+    for (int i = 0; i < H; i++)
+        assert_true(bias[H + i] == s[3 * H + i] + s[4 * H + 3 * H + i]);
+    lac_layer_release(&plain);
     lac_layer_release(&layer);
-    call = call_of(&both);
-    assert_int_equal(both.op->as_layer(&call, &layer, &both.err), LAC_ERROR_UNSUPPORTED);
+    call = call_of(&both); /* for kernels alone */
+    assert_int_equal(both.op->as_layer(&call, &layer, &both.err), LAC_OK);
+    assert_int_equal(layer.steps_order, LAC_STEPS_BOTH);
+    assert_int_equal(lac_layer_plain(&layer, &plain, &both.err), LAC_ERROR_UNSUPPORTED);
+    lac_layer_release(&layer);
     stop(&one);
     stop(&both);
 }

@@ -4,6 +4,7 @@
  * weights [W | U] side by side along K. */
 #include "graph/layer_tools.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { IN, HIDDEN, STEPS, BATCH };
@@ -115,7 +116,50 @@ static lac_status gemm(const lac_layer *layer, int64_t index, lac_layer *target,
 static int64_t macs(const lac_layer *layer)
 {
     const int64_t *d = layer->dim;
-    return d[STEPS] * d[BATCH] * 4 * d[HIDDEN] * (d[IN] + d[HIDDEN]);
+    int64_t directions = layer->steps_order == LAC_STEPS_BOTH ? 2 : 1;
+    return directions * d[STEPS] * d[BATCH] * 4 * d[HIDDEN] * (d[IN] + d[HIDDEN]);
+}
+
+/* Four blocks of elements in the order i, o, f, c -> i, c, f, o (the layer's i, g, f, o). */
+static lac_status sort_gates(lac_tensor *tensor, lac_error *err)
+{
+    static const size_t order[] = {0, 3, 2, 1};
+    lac_tensor sorted;
+    size_t block = lac_tensor_bytes(tensor) / 4;
+    LAC_TRY(lac_tensor_make(&sorted, tensor->dtype, tensor->rank, tensor->dims, err));
+    for (size_t q = 0; q < 4; q++)
+        memcpy((char *)sorted.data + q * block, (const char *)tensor->data + order[q] * block,
+               block);
+    lac_tensor_release(tensor);
+    *tensor = sorted;
+    return LAC_OK;
+}
+
+static lac_status plain(lac_layer *layer, lac_error *err)
+{
+    lac_tensor *w = &layer->operand[LAC_ROLE_WEIGHTS].tensor, sums;
+    lac_tensor *u = &layer->operand[LAC_ROLE_RECURRENT].tensor;
+    lac_tensor *bias = &layer->operand[LAC_ROLE_BIAS].tensor;
+    int64_t rows = 4 * layer->dim[HIDDEN];
+    if (layer->steps_order != LAC_STEPS_FORWARD)
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s: an lstm that does not go forward",
+                        layer->name);
+    if (w->data)
+        LAC_TRY(sort_gates(w, err));
+    if (u->data)
+        LAC_TRY(sort_gates(u, err));
+    if (!bias->data)
+        return LAC_OK;
+    if (bias->dtype != LAC_F32 || lac_tensor_count(bias) != 2 * rows)
+        return lac_fail(err, LAC_ERROR_INPUT, "%s: a bias of %" PRId64 " elements, want %" PRId64,
+                        layer->name, lac_tensor_count(bias), 2 * rows);
+    LAC_TRY(lac_tensor_make(&sums, LAC_F32, 1, &rows, err));
+    for (int64_t i = 0; i < rows; i++)
+        ((float *)sums.data)[i] =
+            ((const float *)bias->data)[i] + ((const float *)bias->data)[rows + i];
+    lac_tensor_release(bias);
+    *bias = sums;
+    return sort_gates(bias, err);
 }
 
 const lac_layer_kind lac_layer_lstm = {
@@ -131,4 +175,5 @@ const lac_layer_kind lac_layer_lstm = {
     .gemm_count = gemm_count,
     .gemm = gemm,
     .macs = macs,
+    .plain = plain,
 };
