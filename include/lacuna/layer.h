@@ -109,7 +109,7 @@ typedef struct lac_layer {
     bool operator_gates;
     lac_steps_order steps_order;
     lac_tensor last_h, last_c; /* lstm: [directions][batch][hidden] outputs; empty: not wanted */
-    lac_store *store; /* where kernels share what they make of constants; NULL: nowhere */
+    lac_store *store;          /* where kernels share what they make of constants; NULL: nowhere */
 } lac_layer;
 
 typedef struct lac_layer_dim {

@@ -33,8 +33,8 @@ enum {
     LAC_IN_COUNT
 };
 
-/* Inputs of the private operator Attention; scales of int8 operands and of the probabilities, all or
- * none. */
+/* Inputs of the private operator Attention; scales of int8 operands and of the probabilities, all
+ * or none. */
 enum {
     LAC_ATTENTION_Q,
     LAC_ATTENTION_K,
