@@ -10,9 +10,12 @@
 
 static void double_limit(lac_range *range)
 {
-    for (int i = 0; i < LAC_RANGE_BINS / 2; i++)
+    for (int i = 0; i < LAC_RANGE_BINS / 2; i++) {
         range->bin[i] = range->bin[2 * i] + range->bin[2 * i + 1];
+        range->below[i] = range->below[2 * i] + range->below[2 * i + 1];
+    }
     memset(range->bin + LAC_RANGE_BINS / 2, 0, sizeof range->bin / 2);
+    memset(range->below + LAC_RANGE_BINS / 2, 0, sizeof range->below / 2);
     range->limit *= 2;
 }
 
@@ -36,10 +39,13 @@ void lac_range_add(lac_range *range, const lac_tensor *tensor)
     double scale = range->limit > 0 ? LAC_RANGE_BINS / range->limit : 0;
     for (int64_t i = 0; i < count; i++) {
         double value = fabs((double)x[i]);
-        if (value == 0 || !isfinite(value))
+        if (value == 0 || !isfinite(value)) {
             range->zeros++;
-        else
-            range->bin[(int)(value * scale)]++;
+            continue;
+        }
+        int bin = (int)(value * scale);
+        range->bin[bin]++;
+        range->below[bin] += x[i] < 0;
     }
     range->count += count;
 }
@@ -72,6 +78,67 @@ static float best_scale(const lac_range *range, int levels)
         }
     }
     return (float)(best / levels);
+}
+
+/* Squared error of the histogram on a grid of `step` with `down` steps below 0 and `up` above. */
+static double error_beside(const lac_range *range, double step, int down, int up)
+{
+    double width = range->limit / LAC_RANGE_BINS, error = 0;
+    for (int i = 0; i < LAC_RANGE_BINS; i++) {
+        if (!range->bin[i])
+            continue;
+        double value = (i + 0.5) * width, q = rint(value / step);
+        double over = value - fmin(q, up) * step, under = value - fmin(q, down) * step;
+        error += (double)(range->bin[i] - range->below[i]) * over * over;
+        error += (double)range->below[i] * under * under;
+    }
+    return error;
+}
+
+/* The best step with a zero point; *least is its error. */
+static double best_beside(const lac_range *range, int *zero, double *least)
+{
+    double best = 0;
+    *least = INFINITY;
+    for (int below = 10; below >= 2; below--) /* clip at 20 .. 100 % on the shorter side, and */
+        for (int above = 30; above >= 9; above--) { /* 30 .. 100 % on the longer */
+            bool turned = -range->low > range->high;
+            double low = -range->low * (turned ? above / 30.0 : below / 10.0);
+            double high = range->high * (turned ? below / 10.0 : above / 30.0);
+            double step = (low + high) / 255;
+            if (!(step > 0))
+                continue;
+            int z = (int)fmin(fmax(2 * rint(low / step / 2), 2), 254);
+            step = fmax(low / z, high / (255 - z)); /* both ends inside */
+            double error = error_beside(range, step, z, 255 - z);
+            if (error < *least) {
+                *least = error;
+                *zero = z;
+                best = step;
+            }
+        }
+    return best;
+}
+
+float lac_range_grid(const lac_range *range, bool *is_unsigned, int *zero, double *error)
+{
+    enum { WORTH = 75 }; /* per cent of the symmetric grid's error that a zero point may leave */
+    float scale = lac_range_scale(range, is_unsigned);
+    int levels = *is_unsigned ? 255 : 127, z = 0;
+    double least, now = range->limit > 0 ? error_at(range, (double)scale * levels, levels) : 0;
+    *zero = 0;
+    if (!*is_unsigned && range->limit > 0) {
+        double step = best_beside(range, &z, &least);
+        if (least * 100 < now * WORTH && isnormal((float)step)) {
+            *is_unsigned = true;
+            *zero = z;
+            scale = (float)step;
+            now = least;
+        }
+    }
+    if (error)
+        *error = range->count > 0 ? now / (double)range->count : 0;
+    return scale;
 }
 
 float lac_range_scale(const lac_range *range, bool *is_unsigned)
@@ -136,6 +203,16 @@ static struct lac_layer_range *find_or_add(lac_ranges *ranges, const char *name,
     return added;
 }
 
+static void forget_channels(struct lac_layer_range *range)
+{
+    lac_free(range->sum);
+    lac_free(range->square);
+    lac_free(range->peak);
+    range->sum = range->square = NULL;
+    range->peak = NULL;
+    range->channels = 0;
+}
+
 /* Adds up what arrives per input channel (conv) or feature (gemm); one thread, in order. */
 static lac_status add_sums(struct lac_layer_range *range, const lac_layer *layer, lac_error *err)
 {
@@ -152,21 +229,27 @@ static lac_status add_sums(struct lac_layer_range *range, const lac_layer *layer
         return LAC_OK;
     if (!range->sum && range->range.count == count) { /* the first call */
         range->sum = lac_alloc((size_t)channels, sizeof *range->sum, err);
-        if (!range->sum)
+        range->square = lac_alloc((size_t)channels, sizeof *range->square, err);
+        range->peak = lac_alloc((size_t)channels, sizeof *range->peak, err);
+        if (!range->sum || !range->square || !range->peak)
             return LAC_ERROR_MEMORY;
         range->channels = channels;
     } else if (channels != range->channels) {
-        lac_free(range->sum);
-        range->sum = NULL;
-        range->channels = 0;
+        forget_channels(range);
         return LAC_OK;
     }
     const float *at = x->tensor.data;
     for (int64_t i = 0; i < count / run; i++, at += run) {
-        double sum = 0;
-        for (int64_t j = 0; j < run; j++)
+        double sum = 0, square = 0;
+        float peak = 0;
+        for (int64_t j = 0; j < run; j++) {
             sum += (double)at[j];
+            square += (double)at[j] * (double)at[j];
+            peak = fmaxf(peak, fabsf(at[j]));
+        }
         range->sum[i % channels] += sum;
+        range->square[i % channels] += square;
+        range->peak[i % channels] = fmaxf(range->peak[i % channels], peak);
     }
     range->elements += count / channels;
     return LAC_OK;
@@ -227,7 +310,7 @@ lac_status lac_ranges_collect(lac_ranges *ranges, const lac_graph *graph, int64_
 void lac_ranges_release(lac_ranges *ranges)
 {
     for (int i = 0; i < ranges->n; i++) {
-        lac_free(ranges->layer[i]->sum);
+        forget_channels(ranges->layer[i]);
         lac_free(ranges->layer[i]);
     }
     lac_free((void *)ranges->layer);

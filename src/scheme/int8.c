@@ -24,7 +24,8 @@ static lac_status quantize(lac_weight *weight, const lac_ranges *ranges, lac_err
         LAC_TRY(lac_tensor_copy(&before, &weight->tensor, err));
     lac_status status = lac_weight_quantize(weight, 127, err);
     if (status == LAC_OK && arriving) {
-        weight->input_scale = lac_range_scale(&arriving->range, &weight->input_unsigned);
+        weight->input_scale =
+            lac_range_grid(&arriving->range, &weight->input_unsigned, &weight->input_zero, NULL);
         status = lac_weight_shift(weight, before.data, arriving, err);
     }
     lac_tensor_release(&before);
