@@ -3,6 +3,7 @@
 #include "exec/calibrate.h"
 
 #include "core/memory.h"
+#include "cpu/geometry.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -152,6 +153,23 @@ float lac_range_signed_scale(const lac_range *range)
     return best_scale(range, 127);
 }
 
+float lac_range_probability_scale(const lac_range *roots)
+{
+    double best = 1, least = INFINITY, width = roots->limit / LAC_RANGE_BINS;
+    for (double top = 1; top > 1.0 / 1024; top *= 0.93) {
+        double error = 0, step = top / 255;
+        for (int i = 0; i < LAC_RANGE_BINS; i++) {
+            double p = (i + 0.5) * width * (i + 0.5) * width, q = fmin(rint(p / step), 255) * step;
+            error += (double)roots->bin[i] * (p - q) * (p - q);
+        }
+        if (error < least) {
+            least = error;
+            best = top;
+        }
+    }
+    return (float)best / 255;
+}
+
 static struct lac_layer_range *find(const lac_ranges *ranges, const char *name, lac_role role)
 {
     for (int i = 0; i < ranges->n; i++)
@@ -255,6 +273,60 @@ static lac_status add_sums(struct lac_layer_range *range, const lac_layer *layer
     return LAC_OK;
 }
 
+/* Element [batch][head][row][0] of an operand; tokens may come first. */
+static const float *row_at(const lac_operand *x, const lac_attention_geometry *g, int64_t tokens,
+                           int64_t outer, int64_t row)
+{
+    int64_t batch = outer / g->heads, head = outer % g->heads;
+    int64_t at = g->tokens_first ? (batch * tokens + row) * g->heads + head : outer * tokens + row;
+    return (const float *)x->tensor.data + at * g->dim;
+}
+
+/* Roots of the probabilities of some rows of each head: a few tell enough. */
+static lac_status add_probabilities(lac_ranges *ranges, const lac_layer *layer, lac_error *err)
+{
+    enum { ROWS = 16 };
+    lac_attention_geometry g;
+    const lac_operand *q = &layer->operand[LAC_ROLE_QUERY], *k = &layer->operand[LAC_ROLE_KEY];
+    const lac_tensor *mask = &layer->operand[LAC_ROLE_MASK].tensor;
+    if (!lac_attention_geometry_of(layer, &g) || q->tensor.dtype != LAC_F32 ||
+        k->tensor.dtype != LAC_F32 || !q->tensor.data || !k->tensor.data || g.keys < 1)
+        return LAC_OK;
+    struct lac_layer_range *range = find_or_add(ranges, layer->name, LAC_ROLE_ACTIVATIONS, err);
+    lac_tensor roots;
+    if (!range)
+        return LAC_ERROR_MEMORY;
+    LAC_TRY(lac_tensor_make(&roots, LAC_F32, 1, &g.keys, err));
+    float *p = roots.data;
+    int64_t step = g.tokens > ROWS ? g.tokens / ROWS : 1;
+    for (int64_t outer = 0; outer < g.batch * g.heads; outer++)
+        for (int64_t i = 0; i < g.tokens; i += step) {
+            const float *a = row_at(q, &g, g.tokens, outer, i);
+            double high = -INFINITY, sum = 0;
+            for (int64_t j = 0; j < g.keys; j++) {
+                const float *b = row_at(k, &g, g.keys, outer, j);
+                double score = 0;
+                for (int64_t d = 0; d < g.dim; d++)
+                    score += (double)a[d] * (double)b[d];
+                score *= layer->softmax_scale;
+                if (mask->data)
+                    score += (double)((const float *)
+                                          mask->data)[outer / g.heads * g.mask_batch +
+                                                      outer % g.heads * g.mask_head +
+                                                      i * g.mask_row + j * g.mask_col];
+                p[j] = (float)score;
+                high = fmax(high, score);
+            }
+            for (int64_t j = 0; j < g.keys; j++)
+                sum += exp((double)p[j] - high);
+            for (int64_t j = 0; j < g.keys; j++)
+                p[j] = (float)sqrt(exp((double)p[j] - high) / sum);
+            lac_range_add(&range->range, &roots);
+        }
+    lac_tensor_release(&roots);
+    return LAC_OK;
+}
+
 /* Only looks: the kernel computes the layer. */
 static lac_status observe(void *context, const lac_layer *layer, lac_error *err)
 {
@@ -271,6 +343,7 @@ static lac_status observe(void *context, const lac_layer *layer, lac_error *err)
         if (arriving[i] == LAC_ROLE_ACTIVATIONS)
             LAC_TRY(add_sums(range, layer, err));
     }
+    LAC_TRY(add_probabilities(context, layer, err));
     return LAC_ERROR_UNSUPPORTED;
 }
 

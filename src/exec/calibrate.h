@@ -29,12 +29,16 @@ float lac_range_signed_scale(const lac_range *range);
  * grid costs, per element. */
 float lac_range_grid(const lac_range *range, bool *is_unsigned, int *zero, double *error);
 
+/* The range of the square roots of probabilities (most are small, and the histogram's bins are
+ * even): the step of their uint8 grid. More than 255 steps are 255. */
+float lac_range_probability_scale(const lac_range *roots);
+
 /* Ranges of every layer's arriving operands, found by running the network. */
 typedef struct lac_ranges {
     int n;
     struct lac_layer_range {
         char name[128]; /* layer name */
-        lac_role role;  /* activations, query, key, value */
+        lac_role role;  /* activations (of attention: roots of its probabilities), query, key, value */
         lac_range range;
         /* Activations of products and convolutions: the sum over `elements` elements of each input
          * channel (feature). channels 0, sum NULL: another kind, or its calls differ. */

@@ -1,6 +1,7 @@
 /* Attention of integers, said by the graph: QuantizeLinear / DequantizeLinear pairs at the inputs
  * of its two products, where other tools put them too: int8 with zero point 0 for Q, K and V, uint8
- * steps of 1/255 for the probabilities. An attention is what calibration ran as one layer, which
+ * for the probabilities, whose steps are mostly finer than 1/255: few are near 1, and those that
+ * are more than 255 steps become 255. An attention is what calibration ran as one layer, which
  * has the name of its Softmax. */
 #include "core/memory.h"
 #include "exec/calibrate.h"
@@ -95,7 +96,8 @@ static bool find(const lac_graph *graph, const lac_node *softmax, const lac_rang
         if (!isnormal(s->scale[i]))
             return false;
     }
-    s->scale[3] = 1.0f / 255;
+    const lac_range *roots = lac_ranges_find(ranges, softmax->name, LAC_ROLE_ACTIVATIONS);
+    s->scale[3] = roots ? lac_range_probability_scale(roots) : 1.0f / 255;
     return maker(graph, values->in[1], "DequantizeLinear") < 0;
 }
 
