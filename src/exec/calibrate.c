@@ -310,10 +310,9 @@ static lac_status add_probabilities(lac_ranges *ranges, const lac_layer *layer, 
                     score += (double)a[d] * (double)b[d];
                 score *= layer->softmax_scale;
                 if (mask->data)
-                    score += (double)((const float *)
-                                          mask->data)[outer / g.heads * g.mask_batch +
-                                                      outer % g.heads * g.mask_head +
-                                                      i * g.mask_row + j * g.mask_col];
+                    score += (double)((const float *)mask->data)[outer / g.heads * g.mask_batch +
+                                                                 outer % g.heads * g.mask_head +
+                                                                 i * g.mask_row + j * g.mask_col];
                 p[j] = (float)score;
                 high = fmax(high, score);
             }

@@ -38,7 +38,8 @@ typedef struct lac_ranges {
     int n;
     struct lac_layer_range {
         char name[128]; /* layer name */
-        lac_role role;  /* activations (of attention: roots of its probabilities), query, key, value */
+        lac_role
+            role; /* activations (of attention: roots of its probabilities), query, key, value */
         lac_range range;
         /* Activations of products and convolutions: the sum over `elements` elements of each input
          * channel (feature). channels 0, sum NULL: another kind, or its calls differ. */

@@ -147,7 +147,8 @@ static const lac_param params[] = {
      "operands and probabilities of attention on an 8-bit grid, "
      "where activations are"},
     {"tolerance", LAC_PARAM_REAL, "", 0.05, 0, 1000, NULL, NULL, LAC_OPTION, "",
-     "a product of less than 1 % of the network's stays float where rounding what arrives would add "
+     "a product of less than 1 % of the network's stays float where rounding what arrives would "
+     "add "
      "more than this part of the standard deviation of its outputs"},
     {"smooth", LAC_PARAM_CHOICE, "", 0, 0, 0, "on", "on|off", LAC_OPTION, "",
      "uneven channels behind LayerNormalization moved into the weights that read them"},

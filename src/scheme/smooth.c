@@ -1,10 +1,10 @@
-/* Smoothing (Xiao, Lin, Seznec, Wu, Demouth, Han, "SmoothQuant: Accurate and Efficient Post-Training
- * Quantization for Large Language Models", ICML 2023, section 4): where a few channels of an
- * activation are much larger than the others, one step for all is coarse. Dividing channel j by s_j
- * and multiplying column j of the weights that read it with s_j is the same product, and
- *     s_j = peak(x_j)^alpha / peak(w_j)^(1 - alpha)
- * shares the difficulty between both. Behind a LayerNormalization the division costs nothing: its
- * scale and bias take it. Only constants of the graph change.
+/* Smoothing (Xiao, Lin, Seznec, Wu, Demouth, Han, "SmoothQuant: Accurate and Efficient
+ * Post-Training Quantization for Large Language Models", ICML 2023, section 4): where a few
+ * channels of an activation are much larger than the others, one step for all is coarse. Dividing
+ * channel j by s_j and multiplying column j of the weights that read it with s_j is the same
+ * product, and s_j = peak(x_j)^alpha / peak(w_j)^(1 - alpha) shares the difficulty between both.
+ * Behind a LayerNormalization the division costs nothing: its scale and bias take it. Only
+ * constants of the graph change.
  *
  * alpha is searched per LayerNormalization, by what rounding is expected to add to the outputs:
  * steps / sqrt(12) on both sides, uncorrelated. A LayerNormalization that others read too (the

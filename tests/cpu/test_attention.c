@@ -314,7 +314,7 @@ static void integers(void **state)
 /* What a kernel of integers refuses. */
 static void refusals(void **state)
 {
-    static float zero = 0, small = 1.0f / 300, good = 0.01f, pair[2] = {0.01f, 0.01f};
+    static float zero = 0, small = 1e-7f, good = 0.01f, pair[2] = {0.01f, 0.01f};
     (void)state;
     for (int what = 0; what < 6; what++) {
         lac_layer *l = make(LAC_I8, 1, 1, 4, 4, 8, true, RANDOM, NONE);
