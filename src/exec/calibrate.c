@@ -167,7 +167,8 @@ float lac_range_probability_scale(const lac_range *roots)
             best = top;
         }
     }
-    return (float)best / 255;
+    /* Nothing seen is clipped: other samples have larger ones anyway. */
+    return (float)fmin(fmax(best, roots->high * roots->high), 1) / 255;
 }
 
 static struct lac_layer_range *find(const lac_ranges *ranges, const char *name, lac_role role)

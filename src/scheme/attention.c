@@ -67,7 +67,8 @@ static int find_scores(const lac_graph *graph, int value)
     return add >= 0 ? -1 : maker(graph, unscaled(graph, value, &factor), "MatMul");
 }
 
-static bool find(const lac_graph *graph, const lac_node *softmax, const lac_ranges *ranges, site *s)
+static bool find(const lac_graph *graph, const lac_node *softmax, const lac_ranges *ranges,
+                 bool fine, site *s)
 {
     static const lac_role roles[] = {LAC_ROLE_QUERY, LAC_ROLE_KEY, LAC_ROLE_VALUE};
     float factor[3] = {1, 1, 1};
@@ -97,7 +98,7 @@ static bool find(const lac_graph *graph, const lac_node *softmax, const lac_rang
             return false;
     }
     const lac_range *roots = lac_ranges_find(ranges, softmax->name, LAC_ROLE_ACTIVATIONS);
-    s->scale[3] = roots ? lac_range_probability_scale(roots) : 1.0f / 255;
+    s->scale[3] = roots && fine ? lac_range_probability_scale(roots) : 1.0f / 255;
     return maker(graph, values->in[1], "DequantizeLinear") < 0;
 }
 
@@ -144,14 +145,14 @@ static lac_status put_pair(lac_graph *graph, int n, int input, lac_dtype dtype, 
     return LAC_OK;
 }
 
-lac_status lac_attention_write(lac_compression *compression, const lac_ranges *ranges,
+lac_status lac_attention_write(lac_compression *compression, const lac_ranges *ranges, bool fine,
                                lac_error *err)
 {
     lac_graph *graph = compression->graph;
     int n_nodes = graph->n_nodes;
     for (int n = 0; n < n_nodes; n++) {
         site s;
-        if (!find(graph, &graph->nodes[n], ranges, &s))
+        if (!find(graph, &graph->nodes[n], ranges, fine, &s))
             continue;
         LAC_TRY(put_pair(graph, s.scores, 0, LAC_I8, s.scale[0], err));
         LAC_TRY(put_pair(graph, s.scores, 1, LAC_I8, s.scale[1], err));

@@ -1,7 +1,9 @@
 /* int8: weights on a symmetric grid of 127 steps per output channel, activations of the same layers
- * on an 8-bit grid per tensor (0..255 where nothing is negative), its step chosen by least squared
- * error over calibration data, run through the network as the schemes before this one left it; the
- * operands and probabilities of attention too (attention.c). What
+ * on an 8-bit grid per tensor, its step chosen by least squared error over calibration data, run
+ * through the network as the schemes before this one left it: 0..255 where nothing is negative, or
+ * with a zero point where most is of one sign (behind GELU), else -127..127. Uneven channels behind
+ * LayerNormalization go into the weights first (smooth.c); a small product that rounding would hurt
+ * stays float; the operands and probabilities of attention are rounded too (attention.c). What
  * rounding the weights adds to each output on average is taken off the bias (shift.c). The graph
  * says it with QuantizeLinear / DequantizeLinear pairs. */
 #include "core/memory.h"
@@ -108,6 +110,7 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
     const lac_calibration *calibration = compression->calibration;
     bool asked = strcmp(lac_params_text(params, "activations"), "int8") == 0;
     bool attention = strcmp(lac_params_text(params, "attention"), "int8") == 0;
+    bool fine = strcmp(lac_params_text(params, "probabilities"), "calibrated") == 0;
     bool smooth = strcmp(lac_params_text(params, "smooth"), "on") == 0;
     double limit = lac_params_real(params, "tolerance");
     lac_status status = LAC_OK;
@@ -133,7 +136,7 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
     for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
         status = quantize(&compression->weights[i], &ranges, limit, total, err);
     if (status == LAC_OK && attention && ranges.n)
-        status = lac_attention_write(compression, &ranges, err);
+        status = lac_attention_write(compression, &ranges, fine, err);
     lac_ranges_release(&ranges);
     return status;
 }
@@ -146,6 +149,8 @@ static const lac_param params[] = {
     {"attention", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8", "int8|float", LAC_OPTION, "",
      "operands and probabilities of attention on an 8-bit grid, "
      "where activations are"},
+    {"probabilities", LAC_PARAM_CHOICE, "", 0, 0, 0, "calibrated", "calibrated|full", LAC_OPTION,
+     "", "steps of attention's probabilities: for the largest one seen, or for 1"},
     {"tolerance", LAC_PARAM_REAL, "", 0.05, 0, 1000, NULL, NULL, LAC_OPTION, "",
      "a product of less than 1 % of the network's stays float where rounding what arrives would "
      "add "

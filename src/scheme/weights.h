@@ -29,9 +29,10 @@ struct lac_ranges; /* exec/calibrate.h */
 lac_status lac_smooth(lac_compression *compression, const struct lac_ranges *ranges, bool *any,
                       lac_error *err);
 /* Puts the operands of every attention whose ranges are known on int8 grids, and its probabilities
- * on one of uint8, as pairs in compression->graph. */
+ * on one of uint8, as pairs in compression->graph; `fine`: with steps as fine as the largest
+ * probability seen allows, else of 1/255. */
 lac_status lac_attention_write(lac_compression *compression, const struct lac_ranges *ranges,
-                               lac_error *err);
+                               bool fine, lac_error *err);
 /* A copy of the graph with the weights as the schemes have left them so far, as float32 constants:
  * what calibration must run. The copy shares their bytes; free it before anyone edits them. */
 lac_status lac_weights_draft(const lac_compression *compression, lac_graph **draft, lac_error *err);
