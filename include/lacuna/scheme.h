@@ -39,9 +39,13 @@ typedef struct lac_weight {
     int limit;
     const lac_format *format; /* to store it in; NULL: dense */
     lac_params params;
-    /* Activations of its node on an integer grid (0: float). Unsigned: 0..255, else -127..127. */
+    /* Activations of its node on an integer grid (0: float). Unsigned: 0..255, less input_zero;
+     * else -127..127. */
     float input_scale;
     bool input_unsigned;
+    int input_zero;
+    /* [cols] that its columns were multiplied with, and what arrives divided by (NULL: 1). Owned. */
+    float *smoothing;
     /* Per row, what the grid adds to the output on average: taken off the bias of its node, where
      * that is a convolution or Gemm of its own weight (NULL: nothing). Owned. */
     float *shift;

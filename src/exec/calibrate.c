@@ -3,6 +3,7 @@
 #include "exec/calibrate.h"
 
 #include "core/memory.h"
+#include "cpu/geometry.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,9 +11,12 @@
 
 static void double_limit(lac_range *range)
 {
-    for (int i = 0; i < LAC_RANGE_BINS / 2; i++)
+    for (int i = 0; i < LAC_RANGE_BINS / 2; i++) {
         range->bin[i] = range->bin[2 * i] + range->bin[2 * i + 1];
+        range->below[i] = range->below[2 * i] + range->below[2 * i + 1];
+    }
     memset(range->bin + LAC_RANGE_BINS / 2, 0, sizeof range->bin / 2);
+    memset(range->below + LAC_RANGE_BINS / 2, 0, sizeof range->below / 2);
     range->limit *= 2;
 }
 
@@ -36,10 +40,13 @@ void lac_range_add(lac_range *range, const lac_tensor *tensor)
     double scale = range->limit > 0 ? LAC_RANGE_BINS / range->limit : 0;
     for (int64_t i = 0; i < count; i++) {
         double value = fabs((double)x[i]);
-        if (value == 0 || !isfinite(value))
+        if (value == 0 || !isfinite(value)) {
             range->zeros++;
-        else
-            range->bin[(int)(value * scale)]++;
+            continue;
+        }
+        int bin = (int)(value * scale);
+        range->bin[bin]++;
+        range->below[bin] += x[i] < 0;
     }
     range->count += count;
 }
@@ -74,6 +81,67 @@ static float best_scale(const lac_range *range, int levels)
     return (float)(best / levels);
 }
 
+/* Squared error of the histogram on a grid of `step` with `down` steps below 0 and `up` above. */
+static double error_beside(const lac_range *range, double step, int down, int up)
+{
+    double width = range->limit / LAC_RANGE_BINS, error = 0;
+    for (int i = 0; i < LAC_RANGE_BINS; i++) {
+        if (!range->bin[i])
+            continue;
+        double value = (i + 0.5) * width, q = rint(value / step);
+        double over = value - fmin(q, up) * step, under = value - fmin(q, down) * step;
+        error += (double)(range->bin[i] - range->below[i]) * over * over;
+        error += (double)range->below[i] * under * under;
+    }
+    return error;
+}
+
+/* The best step with a zero point; *least is its error. */
+static double best_beside(const lac_range *range, int *zero, double *least)
+{
+    double best = 0;
+    *least = INFINITY;
+    for (int below = 10; below >= 2; below--) /* clip at 20 .. 100 % on the shorter side, and */
+        for (int above = 30; above >= 9; above--) { /* 30 .. 100 % on the longer */
+            bool turned = -range->low > range->high;
+            double low = -range->low * (turned ? above / 30.0 : below / 10.0);
+            double high = range->high * (turned ? below / 10.0 : above / 30.0);
+            double step = (low + high) / 255;
+            if (!(step > 0))
+                continue;
+            int z = (int)fmin(fmax(2 * rint(low / step / 2), 2), 254);
+            step = fmax(low / z, high / (255 - z)); /* both ends inside */
+            double error = error_beside(range, step, z, 255 - z);
+            if (error < *least) {
+                *least = error;
+                *zero = z;
+                best = step;
+            }
+        }
+    return best;
+}
+
+float lac_range_grid(const lac_range *range, bool *is_unsigned, int *zero, double *error)
+{
+    enum { WORTH = 75 }; /* per cent of the symmetric grid's error that a zero point may leave */
+    float scale = lac_range_scale(range, is_unsigned);
+    int levels = *is_unsigned ? 255 : 127, z = 0;
+    double least, now = range->limit > 0 ? error_at(range, (double)scale * levels, levels) : 0;
+    *zero = 0;
+    if (!*is_unsigned && range->limit > 0) {
+        double step = best_beside(range, &z, &least);
+        if (least * 100 < now * WORTH && isnormal((float)step)) {
+            *is_unsigned = true;
+            *zero = z;
+            scale = (float)step;
+            now = least;
+        }
+    }
+    if (error)
+        *error = range->count > 0 ? now / (double)range->count : 0;
+    return scale;
+}
+
 float lac_range_scale(const lac_range *range, bool *is_unsigned)
 {
     *is_unsigned = range->low >= 0;
@@ -83,6 +151,24 @@ float lac_range_scale(const lac_range *range, bool *is_unsigned)
 float lac_range_signed_scale(const lac_range *range)
 {
     return best_scale(range, 127);
+}
+
+float lac_range_probability_scale(const lac_range *roots)
+{
+    double best = 1, least = INFINITY, width = roots->limit / LAC_RANGE_BINS;
+    for (double top = 1; top > 1.0 / 1024; top *= 0.93) {
+        double error = 0, step = top / 255;
+        for (int i = 0; i < LAC_RANGE_BINS; i++) {
+            double p = (i + 0.5) * width * (i + 0.5) * width, q = fmin(rint(p / step), 255) * step;
+            error += (double)roots->bin[i] * (p - q) * (p - q);
+        }
+        if (error < least) {
+            least = error;
+            best = top;
+        }
+    }
+    /* Nothing seen is clipped: other samples have larger ones anyway. */
+    return (float)fmin(fmax(best, roots->high * roots->high), 1) / 255;
 }
 
 static struct lac_layer_range *find(const lac_ranges *ranges, const char *name, lac_role role)
@@ -136,6 +222,16 @@ static struct lac_layer_range *find_or_add(lac_ranges *ranges, const char *name,
     return added;
 }
 
+static void forget_channels(struct lac_layer_range *range)
+{
+    lac_free(range->sum);
+    lac_free(range->square);
+    lac_free(range->peak);
+    range->sum = range->square = NULL;
+    range->peak = NULL;
+    range->channels = 0;
+}
+
 /* Adds up what arrives per input channel (conv) or feature (gemm); one thread, in order. */
 static lac_status add_sums(struct lac_layer_range *range, const lac_layer *layer, lac_error *err)
 {
@@ -152,23 +248,82 @@ static lac_status add_sums(struct lac_layer_range *range, const lac_layer *layer
         return LAC_OK;
     if (!range->sum && range->range.count == count) { /* the first call */
         range->sum = lac_alloc((size_t)channels, sizeof *range->sum, err);
-        if (!range->sum)
+        range->square = lac_alloc((size_t)channels, sizeof *range->square, err);
+        range->peak = lac_alloc((size_t)channels, sizeof *range->peak, err);
+        if (!range->sum || !range->square || !range->peak)
             return LAC_ERROR_MEMORY;
         range->channels = channels;
     } else if (channels != range->channels) {
-        lac_free(range->sum);
-        range->sum = NULL;
-        range->channels = 0;
+        forget_channels(range);
         return LAC_OK;
     }
     const float *at = x->tensor.data;
     for (int64_t i = 0; i < count / run; i++, at += run) {
-        double sum = 0;
-        for (int64_t j = 0; j < run; j++)
+        double sum = 0, square = 0;
+        float peak = 0;
+        for (int64_t j = 0; j < run; j++) {
             sum += (double)at[j];
+            square += (double)at[j] * (double)at[j];
+            peak = fmaxf(peak, fabsf(at[j]));
+        }
         range->sum[i % channels] += sum;
+        range->square[i % channels] += square;
+        range->peak[i % channels] = fmaxf(range->peak[i % channels], peak);
     }
     range->elements += count / channels;
+    return LAC_OK;
+}
+
+/* Element [batch][head][row][0] of an operand; tokens may come first. */
+static const float *row_at(const lac_operand *x, const lac_attention_geometry *g, int64_t tokens,
+                           int64_t outer, int64_t row)
+{
+    int64_t batch = outer / g->heads, head = outer % g->heads;
+    int64_t at = g->tokens_first ? (batch * tokens + row) * g->heads + head : outer * tokens + row;
+    return (const float *)x->tensor.data + at * g->dim;
+}
+
+/* Roots of the probabilities of some rows of each head: a few tell enough. */
+static lac_status add_probabilities(lac_ranges *ranges, const lac_layer *layer, lac_error *err)
+{
+    enum { ROWS = 16 };
+    lac_attention_geometry g;
+    const lac_operand *q = &layer->operand[LAC_ROLE_QUERY], *k = &layer->operand[LAC_ROLE_KEY];
+    const lac_tensor *mask = &layer->operand[LAC_ROLE_MASK].tensor;
+    if (!lac_attention_geometry_of(layer, &g) || q->tensor.dtype != LAC_F32 ||
+        k->tensor.dtype != LAC_F32 || !q->tensor.data || !k->tensor.data || g.keys < 1)
+        return LAC_OK;
+    struct lac_layer_range *range = find_or_add(ranges, layer->name, LAC_ROLE_ACTIVATIONS, err);
+    lac_tensor roots;
+    if (!range)
+        return LAC_ERROR_MEMORY;
+    LAC_TRY(lac_tensor_make(&roots, LAC_F32, 1, &g.keys, err));
+    float *p = roots.data;
+    int64_t step = g.tokens > ROWS ? g.tokens / ROWS : 1;
+    for (int64_t outer = 0; outer < g.batch * g.heads; outer++)
+        for (int64_t i = 0; i < g.tokens; i += step) {
+            const float *a = row_at(q, &g, g.tokens, outer, i);
+            double high = -INFINITY, sum = 0;
+            for (int64_t j = 0; j < g.keys; j++) {
+                const float *b = row_at(k, &g, g.keys, outer, j);
+                double score = 0;
+                for (int64_t d = 0; d < g.dim; d++)
+                    score += (double)a[d] * (double)b[d];
+                score *= layer->softmax_scale;
+                if (mask->data)
+                    score += (double)((const float *)mask->data)[outer / g.heads * g.mask_batch +
+                                                                 outer % g.heads * g.mask_head +
+                                                                 i * g.mask_row + j * g.mask_col];
+                p[j] = (float)score;
+                high = fmax(high, score);
+            }
+            for (int64_t j = 0; j < g.keys; j++)
+                sum += exp((double)p[j] - high);
+            for (int64_t j = 0; j < g.keys; j++)
+                p[j] = (float)sqrt(exp((double)p[j] - high) / sum);
+            lac_range_add(&range->range, &roots);
+        }
+    lac_tensor_release(&roots);
     return LAC_OK;
 }
 
@@ -188,6 +343,7 @@ static lac_status observe(void *context, const lac_layer *layer, lac_error *err)
         if (arriving[i] == LAC_ROLE_ACTIVATIONS)
             LAC_TRY(add_sums(range, layer, err));
     }
+    LAC_TRY(add_probabilities(context, layer, err));
     return LAC_ERROR_UNSUPPORTED;
 }
 
@@ -227,7 +383,7 @@ lac_status lac_ranges_collect(lac_ranges *ranges, const lac_graph *graph, int64_
 void lac_ranges_release(lac_ranges *ranges)
 {
     for (int i = 0; i < ranges->n; i++) {
-        lac_free(ranges->layer[i]->sum);
+        forget_channels(ranges->layer[i]);
         lac_free(ranges->layer[i]);
     }
     lac_free((void *)ranges->layer);

@@ -14,6 +14,7 @@ typedef struct lac_range {
     double limit;
     int64_t zeros, count;
     int64_t bin[LAC_RANGE_BINS];
+    int64_t below[LAC_RANGE_BINS]; /* those of `bin` that were negative */
 } lac_range;
 
 void lac_range_add(lac_range *range, const lac_tensor *tensor); /* float32 */
@@ -22,17 +23,29 @@ void lac_range_add(lac_range *range, const lac_tensor *tensor); /* float32 */
 float lac_range_scale(const lac_range *range, bool *is_unsigned);
 /* The same for -127..127, whatever was seen. */
 float lac_range_signed_scale(const lac_range *range);
+/* The same of -127..127 steps (or 0..255 where nothing was negative, *zero 0), or 0..255 steps with
+ * an even zero point where that takes at least a quarter of the squared error away: *is_unsigned
+ * and *zero > 0. Even, so that ties round as they do around 0. `error`, where asked for: what that
+ * grid costs, per element. */
+float lac_range_grid(const lac_range *range, bool *is_unsigned, int *zero, double *error);
+
+/* The range of the square roots of probabilities (most are small, and the histogram's bins are
+ * even): the step of their uint8 grid. More than 255 steps are 255. */
+float lac_range_probability_scale(const lac_range *roots);
 
 /* Ranges of every layer's arriving operands, found by running the network. */
 typedef struct lac_ranges {
     int n;
     struct lac_layer_range {
         char name[128]; /* layer name */
-        lac_role role;  /* activations, query, key, value */
+        lac_role
+            role; /* activations (of attention: roots of its probabilities), query, key, value */
         lac_range range;
         /* Activations of products and convolutions: the sum over `elements` elements of each input
          * channel (feature). channels 0, sum NULL: another kind, or its calls differ. */
         double *sum;
+        double *square; /* [channels] sums of squares */
+        float *peak;    /* [channels] largest magnitudes */
         int64_t channels, elements;
     } * *layer;
 } lac_ranges;

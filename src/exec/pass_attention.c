@@ -244,7 +244,7 @@ static bool unpaired(const lac_graph *graph, int *value, int which, found *f)
         !lac_number_of(graph, back->in[1], &again) || scale != again || !isnormal(scale) ||
         scale < 0 || !is_zero(graph, q, dtype) || !is_zero(graph, back, dtype))
         return false;
-    if (which == 3 && scale * 255 < 0.99999f) /* a probability of 1 is more than 255 steps */
+    if (which == 3 && scale < 1.0f / (1 << 20)) /* no kernel takes finer steps */
         return false;
     f->pair[which] = (int)(q - graph->nodes);
     *value = q->in[0];

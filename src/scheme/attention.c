@@ -1,6 +1,7 @@
 /* Attention of integers, said by the graph: QuantizeLinear / DequantizeLinear pairs at the inputs
  * of its two products, where other tools put them too: int8 with zero point 0 for Q, K and V, uint8
- * steps of 1/255 for the probabilities. An attention is what calibration ran as one layer, which
+ * for the probabilities, whose steps are mostly finer than 1/255: few are near 1, and those that
+ * are more than 255 steps become 255. An attention is what calibration ran as one layer, which
  * has the name of its Softmax. */
 #include "core/memory.h"
 #include "exec/calibrate.h"
@@ -66,7 +67,8 @@ static int find_scores(const lac_graph *graph, int value)
     return add >= 0 ? -1 : maker(graph, unscaled(graph, value, &factor), "MatMul");
 }
 
-static bool find(const lac_graph *graph, const lac_node *softmax, const lac_ranges *ranges, site *s)
+static bool find(const lac_graph *graph, const lac_node *softmax, const lac_ranges *ranges,
+                 bool fine, site *s)
 {
     static const lac_role roles[] = {LAC_ROLE_QUERY, LAC_ROLE_KEY, LAC_ROLE_VALUE};
     float factor[3] = {1, 1, 1};
@@ -95,7 +97,8 @@ static bool find(const lac_graph *graph, const lac_node *softmax, const lac_rang
         if (!isnormal(s->scale[i]))
             return false;
     }
-    s->scale[3] = 1.0f / 255;
+    const lac_range *roots = lac_ranges_find(ranges, softmax->name, LAC_ROLE_ACTIVATIONS);
+    s->scale[3] = roots && fine ? lac_range_probability_scale(roots) : 1.0f / 255;
     return maker(graph, values->in[1], "DequantizeLinear") < 0;
 }
 
@@ -142,14 +145,14 @@ static lac_status put_pair(lac_graph *graph, int n, int input, lac_dtype dtype, 
     return LAC_OK;
 }
 
-lac_status lac_attention_write(lac_compression *compression, const lac_ranges *ranges,
+lac_status lac_attention_write(lac_compression *compression, const lac_ranges *ranges, bool fine,
                                lac_error *err)
 {
     lac_graph *graph = compression->graph;
     int n_nodes = graph->n_nodes;
     for (int n = 0; n < n_nodes; n++) {
         site s;
-        if (!find(graph, &graph->nodes[n], ranges, &s))
+        if (!find(graph, &graph->nodes[n], ranges, fine, &s))
             continue;
         LAC_TRY(put_pair(graph, s.scores, 0, LAC_I8, s.scale[0], err));
         LAC_TRY(put_pair(graph, s.scores, 1, LAC_I8, s.scale[1], err));

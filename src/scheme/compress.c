@@ -43,15 +43,18 @@ static lac_status check_finite(const lac_compression *compression, lac_error *er
     return LAC_OK;
 }
 
-static double relative_error(const lac_tensor *now, const lac_tensor *before)
+static double relative_error(const lac_weight *weight, const lac_tensor *before)
 {
     double difference = 0, norm = 0;
-    const float *a = now->data, *b = before->data;
-    int64_t total = lac_tensor_count(now);
-    for (int64_t i = 0; i < total; i++) {
-        difference += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-        norm += (double)b[i] * (double)b[i];
-    }
+    const float *a = weight->tensor.data, *b = before->data;
+    for (int64_t r = 0; r < weight->rows; r++)
+        for (int64_t k = 0; k < weight->cols; k++) {
+            int64_t at = lac_weight_at(weight, r, k);
+            double factor = weight->smoothing ? (double)weight->smoothing[k] : 1;
+            double now = (double)a[at] / factor;
+            difference += (now - (double)b[at]) * (now - (double)b[at]);
+            norm += (double)b[at] * (double)b[at];
+        }
     return norm > 0 ? sqrt(difference / norm) : 0;
 }
 
@@ -83,6 +86,8 @@ static void expect(lac_weight *weight)
         speed = "runs packed where that is faster";
     else if (integers)
         speed = "faster where 8-bit products are (VNNI)";
+    else if (weight->scale && weight->keep[0])
+        speed = weight->keep;
     else if (weight->scale)
         speed = "as fast as float32: activations stay float (no calibration data)";
     else if (density < 0.9 && !weight->format)
@@ -147,7 +152,7 @@ lac_status lac_compress(lac_compression *compression, const lac_graph *graph, co
     if (status == LAC_OK)
         status = lac_weights_write(compression, err);
     for (int i = 0; status == LAC_OK && i < n; i++) {
-        compression->weights[i].error = relative_error(&compression->weights[i].tensor, &before[i]);
+        compression->weights[i].error = relative_error(&compression->weights[i], &before[i]);
         expect(&compression->weights[i]);
     }
     if (status == LAC_OK)

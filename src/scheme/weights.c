@@ -137,6 +137,7 @@ void lac_compression_release(lac_compression *compression)
         lac_tensor_release(&compression->weights[i].tensor);
         lac_free(compression->weights[i].scale);
         lac_free(compression->weights[i].shift);
+        lac_free(compression->weights[i].smoothing);
     }
     lac_free(compression->weights);
     lac_graph_free(compression->graph);

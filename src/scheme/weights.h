@@ -23,10 +23,16 @@ lac_status lac_weight_shift(lac_weight *weight, const float *before,
 lac_status lac_shift_write(lac_compression *compression, const lac_weight *weight, int n,
                            lac_error *err);
 struct lac_ranges; /* exec/calibrate.h */
+/* Moves what is uneven in the channels behind LayerNormalizations into the weights that read them,
+ * where less rounding error is expected of it: sets weight->smoothing and changes the constants of
+ * the node. *any: something was moved, and the ranges no longer hold. */
+lac_status lac_smooth(lac_compression *compression, const struct lac_ranges *ranges, bool *any,
+                      lac_error *err);
 /* Puts the operands of every attention whose ranges are known on int8 grids, and its probabilities
- * on one of uint8, as pairs in compression->graph. */
+ * on one of uint8, as pairs in compression->graph; `fine`: with steps as fine as the largest
+ * probability seen allows, else of 1/255. */
 lac_status lac_attention_write(lac_compression *compression, const struct lac_ranges *ranges,
-                               lac_error *err);
+                               bool fine, lac_error *err);
 /* A copy of the graph with the weights as the schemes have left them so far, as float32 constants:
  * what calibration must run. The copy shares their bytes; free it before anyone edits them. */
 lac_status lac_weights_draft(const lac_compression *compression, lac_graph **draft, lac_error *err);

@@ -125,10 +125,12 @@ static lac_status constant_floats(lac_graph *graph, const char *name, int64_t n,
 }
 
 static lac_status zero_point(lac_graph *graph, const char *name, lac_dtype dtype, int64_t n,
-                             bool scalar, int *value, lac_error *err)
+                             bool scalar, int zero, int *value, lac_error *err)
 {
     lac_tensor tensor;
     LAC_TRY(lac_tensor_make(&tensor, dtype, scalar ? 0 : 1, &n, err));
+    for (int64_t i = 0; i < lac_tensor_count(&tensor); i++)
+        lac_tensor_set(&tensor, i, zero);
     lac_status status = lac_graph_constant(graph, name, &tensor, value, err);
     lac_tensor_release(&tensor);
     return status;
@@ -168,7 +170,7 @@ static lac_status write_weight(lac_compression *compression, lac_weight *weight,
     snprintf(name, sizeof name, "%.200s.scale", old);
     LAC_TRY(constant_floats(graph, name, weight->rows, weight->scale, false, &in[1], err));
     snprintf(name, sizeof name, "%.200s.zero", old);
-    LAC_TRY(zero_point(graph, name, LAC_I8, weight->rows, false, &in[2], err));
+    LAC_TRY(zero_point(graph, name, LAC_I8, weight->rows, false, 0, &in[2], err));
     snprintf(name, sizeof name, "%.200s.real", old);
     LAC_TRY(lac_graph_value(graph, name, value, err));
     LAC_TRY(lac_graph_node(graph, "", "DequantizeLinear", NULL, 3, in, 1, value, &node, err));
@@ -194,7 +196,7 @@ static lac_status quantize_input(lac_compression *compression, const lac_weight 
     snprintf(name, sizeof name, "%s.scale", base);
     LAC_TRY(constant_floats(graph, name, 1, &weight->input_scale, true, &quantize[1], err));
     snprintf(name, sizeof name, "%s.zero", base);
-    LAC_TRY(zero_point(graph, name, dtype, 1, true, &quantize[2], err));
+    LAC_TRY(zero_point(graph, name, dtype, 1, true, weight->input_zero, &quantize[2], err));
     snprintf(name, sizeof name, "%s", base);
     LAC_TRY(lac_graph_value(graph, name, &integers, err));
     LAC_TRY(

@@ -21,19 +21,34 @@ void lac_integer_release(lac_integer_layer *integer)
     memset(integer, 0, sizeof *integer);
 }
 
-/* Arriving operand -> int8 or uint8. Integers that came with a per-tensor scale stay as they are.
- */
+/* Bytes with a zero point, which the simulated machines do not have, as floats again. */
+static lac_status to_floats(lac_operand *operand, lac_error *err)
+{
+    lac_tensor floats;
+    LAC_TRY(lac_tensor_make(&floats, LAC_F32, operand->tensor.rank, operand->tensor.dims, err));
+    for (int64_t i = 0; i < lac_tensor_count(&floats); i++)
+        ((float *)floats.data)[i] =
+            (float)(lac_tensor_get(&operand->tensor, i) - operand->zero_point) * operand->scale[0];
+    lac_tensor_release(&operand->tensor);
+    operand->tensor = floats;
+    operand->zero_point = 0;
+    return LAC_OK;
+}
+
+/* Arriving operand -> int8 or uint8. Integers that came with a per-tensor scale and zero point 0
+ * stay as they are. */
 static lac_status quantize_arriving(lac_integer_layer *integer, lac_role role,
                                     const lac_ranges *ranges, lac_error *err)
 {
     lac_operand *operand = &integer->layer.operand[role];
     lac_tensor *tensor = &operand->tensor;
+    if (tensor->dtype != LAC_F32 &&
+        ((tensor->dtype != LAC_I8 && tensor->dtype != LAC_U8) || operand->scale_count != 1))
+        return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s activations without one scale",
+                        lac_dtype_name(tensor->dtype));
+    if (tensor->dtype != LAC_F32 && operand->zero_point != 0)
+        LAC_TRY(to_floats(operand, err));
     if (tensor->dtype != LAC_F32) {
-        if ((tensor->dtype != LAC_I8 && tensor->dtype != LAC_U8) || operand->scale_count != 1 ||
-            operand->zero_point != 0)
-            return lac_fail(err, LAC_ERROR_UNSUPPORTED,
-                            "%s activations without one scale and zero point 0",
-                            lac_dtype_name(tensor->dtype));
         integer->scale[role] = operand->scale[0];
         operand->scale = &integer->scale[role];
         return LAC_OK;

@@ -283,7 +283,7 @@ static void left_alone(void **state)
     }
 }
 
-enum { NO_PAIRS, ALL_PAIRS, FACTORS, BEFORE_TURN, THREE_PAIRS, ODD_PAIR, OTHER_SCALE, KINDS };
+enum { NO_PAIRS, ALL_PAIRS, FACTORS, BEFORE_TURN, OTHER_SCALE, THREE_PAIRS, ODD_PAIR, KINDS };
 
 /* x in pieces of attention, with pairs of some kind at its products. */
 static int attention_of(int y, int kind)
