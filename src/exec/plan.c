@@ -132,34 +132,30 @@ static void drop_packed(lac_step *step)
     }
 }
 
-/* The cost of the step with its weights unpacked, negative where no kernel runs it so. The weights
- * stay in session->lazy if that costs less than `limit`. */
-static lac_status dense_cost(lac_plan *plan, lac_session *session, lac_step *step, double limit,
-                             double *cost, lac_error *err)
+/* The cost of the step with its weights unpacked, negative where no kernel runs it so. Only shape
+ * and type of the weights count: unpacking them to ask would take the memory that packing saves. */
+static lac_status dense_cost(lac_plan *plan, lac_session *session, lac_step *step, double *cost,
+                             lac_error *err)
 {
-    int value = step->node->in[LAC_IN_W];
-    lac_tensor *weights = &plan->shapes.value[value], shape = *weights, unpacked;
+    lac_tensor *weights = &plan->shapes.value[step->node->in[LAC_IN_W]], shape = *weights;
     lac_packed *packed = step->packed;
-    lac_tensor *kept = &session->lazy[value];
     const lac_kernel *kernel = NULL;
+    const void *blank = NULL;
     *cost = -1;
-    if (kept->data)
-        lac_tensor_share(&unpacked, kept);
-    else
-        LAC_TRY(lac_fold_value(session->graph, value, &unpacked, err));
-    *weights = unpacked;
+    if (!shape.data) {
+        LAC_TRY(lac_map_blank(&weights->buffer, &blank, lac_tensor_bytes(&shape), err));
+        weights->data = (void *)blank;
+    }
     step->packed = NULL;
     lac_status status = describe(plan, session, step, err);
     if (status == LAC_OK)
         kernel = lac_kernel_choose(&step->layer, session->isa, NULL, 0);
     if (kernel)
         *cost = kernel->cost(&step->layer);
+    if (blank)
+        lac_tensor_release(weights);
     *weights = shape;
     step->packed = packed;
-    if (kernel && *cost < limit && !kept->data)
-        *kept = unpacked;
-    else
-        lac_tensor_release(&unpacked);
     return status;
 }
 
@@ -182,7 +178,7 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
     }
     double cost = step->kernel ? step->kernel->cost(&step->layer) : 0, dense = -1;
     if (step->kernel)
-        LAC_TRY(dense_cost(plan, session, step, cost, &dense, err));
+        LAC_TRY(dense_cost(plan, session, step, &dense, err));
     if (step->kernel && (dense < 0 || cost <= dense)) {
         LAC_TRY(describe(plan, session, step, err));
         if (scale) {
@@ -484,6 +480,17 @@ static bool moves(const lac_plan *plan, int value)
     return value >= 0 && plan->home[plan->root[value]] != 0;
 }
 
+/* Dense weights of which the kernel made its own copy need not stay in memory twice. */
+static void rest_weights(const lac_session *session, const lac_step *step)
+{
+    int value = step->node->n_in > LAC_IN_W ? step->node->in[LAC_IN_W] : -1;
+    if (step->packed || value < 0 || !step->kernel->state_bytes)
+        return;
+    const lac_tensor *weights = &session->graph->values[value].constant;
+    if (weights->data && step->kernel->state_bytes(step->state) >= lac_tensor_bytes(weights))
+        lac_tensor_rest(weights);
+}
+
 static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *step, lac_error *err)
 {
     const lac_node *node = step->node;
@@ -512,6 +519,8 @@ static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *s
         lac_threads_set(1);
     lac_status status = step->kernel->prepare(&step->layer, &step->state, err);
     lac_threads_set(threads);
+    if (status == LAC_OK)
+        rest_weights(session, step);
     return status;
 }
 
