@@ -15,29 +15,28 @@
     _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define WIDE           __m512i
 #define WIDE_SPREAD(x) _mm512_set1_epi32(x)
-/* lo holds columns 0..3, 8..11, 16..19, 24..27 of 32, hi the others */
-#define WIDE_COLUMN(p) ((p) % 16 / 4 * 8 + (p) / 16 * 4 + (p) % 4)
+#define WIDE_COLUMNS   64
+/* Unpacking works on 16 bytes at a time: vector v of sums holds columns 4 v .. 4 v + 3 of each. */
+#define WIDE_COLUMN(p) ((p) % 16 / 4 * 16 + (p) / 16 * 4 + (p) % 4)
 #define WIDE_STEP      wide_step
 #define PREFETCH(p)    _mm_prefetch((const char *)(p), _MM_HINT_T0)
 /* Half of the weights at the rate of the last-level cache. */
 #define SECONDS(bytes, macs) ((void)(macs), (bytes)*0.5 / 85e9)
 
 static inline __attribute__((always_inline)) void wide_step(int32_t *sums, const int8_t *r0,
-                                                            const int8_t *r1, __m512i x01,
-                                                            const int8_t *r2, const int8_t *r3,
-                                                            __m512i x23)
+                                                            const int8_t *r1, const int8_t *r2,
+                                                            const int8_t *r3, __m512i quad)
 {
-    __m512i a = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)r0));
-    __m512i b = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)r1));
-    __m512i c = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)r2));
-    __m512i d = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *)r3));
-    __m512i lo = _mm512_loadu_si512(sums), hi = _mm512_loadu_si512(sums + 16);
-    lo = _mm512_dpwssd_epi32(lo, _mm512_unpacklo_epi16(a, b), x01);
-    hi = _mm512_dpwssd_epi32(hi, _mm512_unpackhi_epi16(a, b), x01);
-    lo = _mm512_dpwssd_epi32(lo, _mm512_unpacklo_epi16(c, d), x23);
-    hi = _mm512_dpwssd_epi32(hi, _mm512_unpackhi_epi16(c, d), x23);
-    _mm512_storeu_si512(sums, lo);
-    _mm512_storeu_si512(sums + 16, hi);
+    __m512i a = _mm512_loadu_si512(r0), b = _mm512_loadu_si512(r1);
+    __m512i c = _mm512_loadu_si512(r2), d = _mm512_loadu_si512(r3);
+    __m512i ab_lo = _mm512_unpacklo_epi8(a, b), ab_hi = _mm512_unpackhi_epi8(a, b);
+    __m512i cd_lo = _mm512_unpacklo_epi8(c, d), cd_hi = _mm512_unpackhi_epi8(c, d);
+    __m512i w[4] = {_mm512_unpacklo_epi16(ab_lo, cd_lo), _mm512_unpackhi_epi16(ab_lo, cd_lo),
+                    _mm512_unpacklo_epi16(ab_hi, cd_hi), _mm512_unpackhi_epi16(ab_hi, cd_hi)};
+    for (int v = 0; v < 4; v++)
+        _mm512_storeu_si512(
+            sums + 16 * v,
+            _mm512_dpbusd_epi32(_mm512_loadu_si512(sums + 16 * v), quad, w[v]));
 }
 
 #include "cpu/gemm_thin.inc"

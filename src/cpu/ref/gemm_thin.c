@@ -11,12 +11,12 @@
 #define SCALAR(x, w, y) ((y) + (x) * (w))
 #define WIDEN(p)        ((float)*(p))
 #define WIDE            int32_t
+#define WIDE_COLUMNS    1
 #define WIDE_SPREAD(x)  (x)
 #define WIDE_COLUMN(p)  (p)
-#define WIDE_STEP(sums, r0, r1, x01, r2, r3, x23)                                                  \
-    for (int c_ = 0; c_ < 2; c_++)                                                                 \
-    (sums)[c_] += (int16_t)(x01) * (r0)[c_] + ((x01) >> 16) * (r1)[c_] +                           \
-                  (int16_t)(x23) * (r2)[c_] + ((x23) >> 16) * (r3)[c_]
+#define WIDE_STEP(sums, r0, r1, r2, r3, quad)                                                      \
+    (*(sums) += ((quad)&255) * *(r0) + ((quad) >> 8 & 255) * *(r1) + ((quad) >> 16 & 255) * *(r2) + \
+                ((quad) >> 24 & 255) * *(r3))
 #define PREFETCH(p)          ((void)(p))
 #define SECONDS(bytes, macs) ((void)(bytes), (macs)*0.3e-9)
 
