@@ -71,6 +71,10 @@ static lac_status describe(lac_plan *plan, const lac_session *session, lac_step 
         w->packed = step->packed;
         w->transposed = false;
     }
+    if (step->narrow) {
+        lac_tensor *w = &step->layer.operand[LAC_ROLE_WEIGHTS].tensor;
+        *w = lac_tensor_view(LAC_I8, w->rank, w->dims, step->narrow->data);
+    }
     return LAC_OK;
 }
 
@@ -88,8 +92,8 @@ static bool is_op(const lac_node *node, const char *domain, const char *op)
     return node && strcmp(node->op, op) == 0 && strcmp(node->domain, domain) == 0;
 }
 
-/* Reads the weight chain [DequantizeLinear] <- lacuna.Unpack into step->packed; leaves it NULL when
- * the chain is another one. */
+/* Reads the weight chain [DequantizeLinear] <- lacuna.Unpack into step->packed, or DequantizeLinear
+ * <- int8 constant into step->narrow; leaves both NULL when the chain is another one. */
 static lac_status find_packed(lac_plan *plan, lac_session *session, lac_step *step,
                               const float **scale, int64_t *scale_count, lac_error *err)
 {
@@ -110,6 +114,15 @@ static lac_status find_packed(lac_plan *plan, lac_session *session, lac_step *st
                 return LAC_OK;
         *scale = s->data;
         *scale_count = lac_tensor_count(s);
+        const lac_tensor *stored = &graph->values[node->in[0]].constant;
+        if (stored->data && stored->dtype == LAC_I8 && stored->rank == 2) {
+            /* scales of another axis than that of the outputs do not go with the layer */
+            int64_t axis = lac_node_int(node, "axis", 1);
+            bool rows = lac_node_int(step->node, "transB", 0) != 0;
+            if (*scale_count == 1 || (axis + 2) % 2 == !rows)
+                step->narrow = stored;
+            return LAC_OK;
+        }
         node = producer(graph, node->in[0]);
     }
     if (!is_op(node, "lacuna", "Unpack") || node->n_in > LAC_MAX_FIELDS)
@@ -125,6 +138,7 @@ static lac_status find_packed(lac_plan *plan, lac_session *session, lac_step *st
 
 static void drop_packed(lac_step *step)
 {
+    step->narrow = NULL;
     if (step->packed) {
         lac_packed_release(step->packed);
         lac_free(step->packed);
@@ -139,6 +153,7 @@ static lac_status dense_cost(lac_plan *plan, lac_session *session, lac_step *ste
 {
     lac_tensor *weights = &plan->shapes.value[step->node->in[LAC_IN_W]], shape = *weights;
     lac_packed *packed = step->packed;
+    const lac_tensor *narrow = step->narrow;
     const lac_kernel *kernel = NULL;
     const void *blank = NULL;
     *cost = -1;
@@ -147,6 +162,7 @@ static lac_status dense_cost(lac_plan *plan, lac_session *session, lac_step *ste
         weights->data = (void *)blank;
     }
     step->packed = NULL;
+    step->narrow = NULL;
     lac_status status = describe(plan, session, step, err);
     if (status == LAC_OK)
         kernel = lac_kernel_choose(&step->layer, session->isa, NULL, 0);
@@ -156,6 +172,7 @@ static lac_status dense_cost(lac_plan *plan, lac_session *session, lac_step *ste
         lac_tensor_release(weights);
     *weights = shape;
     step->packed = packed;
+    step->narrow = narrow;
     return status;
 }
 
@@ -166,7 +183,7 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
     int64_t scale_count;
     char why[sizeof step->why] = "";
     LAC_TRY(find_packed(plan, session, step, &scale, &scale_count, err));
-    if (!step->packed)
+    if (!step->packed && !step->narrow)
         return LAC_OK;
     if (describe(plan, session, step, NULL) == LAC_OK) {
         lac_operand *w = &step->layer.operand[LAC_ROLE_WEIGHTS];
@@ -196,7 +213,10 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
     else
         snprintf(step->why, sizeof step->why, "unpacked: %.180s", why);
     step->kernel = NULL;
-    step->stored_bytes = lac_packed_bytes(step->packed);
+    step->stored_bytes = step->packed ? lac_packed_bytes(step->packed)
+                                      : (int64_t)lac_tensor_bytes(step->narrow);
+    if (step->narrow) /* widened once, as dense networks are */
+        step->why[0] = 0;
     drop_packed(step);
     return LAC_OK;
 }
@@ -504,7 +524,7 @@ static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *s
     if (!step->kernel)
         return LAC_OK;
     const lac_operand *w = &step->layer.operand[LAC_ROLE_WEIGHTS];
-    const float *scale = step->packed ? w->scale : NULL;
+    const float *scale = step->packed || step->narrow ? w->scale : NULL;
     int64_t scale_count = w->scale_count;
     LAC_TRY(describe(plan, session, step, err));
     if (scale) {
