@@ -133,14 +133,6 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
     return LAC_OK;
 }
 
-static lac_status constant_op(lac_graph *graph, const char *op, int x, int64_t y, int *out,
-                              lac_error *err)
-{
-    int pair[2] = {x};
-    LAC_TRY(lac_body_ints(graph, 1, &y, &pair[1], err));
-    return lac_body_op(graph, op, 2, pair, out, NULL, err);
-}
-
 static lac_status running_sum(lac_graph *graph, int x, bool exclusive, int *out, lac_error *err)
 {
     int pair[2] = {x};
@@ -155,31 +147,19 @@ static lac_status running_sum(lac_graph *graph, int x, bool exclusive, int *out,
     return lac_node_set_int(graph, node, "exclusive", exclusive, err);
 }
 
-static lac_status scatter_add(lac_graph *graph, int data, int index, int update, int *out,
-                              lac_error *err)
-{
-    lac_node *node;
-    LAC_TRY(
-        lac_body_op(graph, "ScatterElements", 3, (int[]){data, index, update}, out, &node, err));
-    return lac_node_set_string(graph, node, "reduction", "add", err);
-}
-
 /* The column of an entry is the sum of all distances up to it less that before its row; entries of
- * value 0 may meet another place and are therefore added. */
+ * value 0 may meet another's place and are dropped. */
 static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const int *field,
                                int *matrix, lac_error *err)
 {
     int64_t rows = packed->rows, cols = packed->cols, groups = packed->field[DELTA].dims[0] / 4;
-    int start, ones, zero, row, delta, sum, base, place, value, v;
+    int64_t most = cols / 4 + cols / 1020 + 3; /* of a row: elements, bridges, what fills up */
+    int start, zero, row, delta, sum, base, place, value, v;
     LAC_TRY(lac_body_cast(graph, field[ROW], LAC_I64, &v, err));
     LAC_TRY(lac_body_slice(graph, v, 0, 0, rows, &start, err));
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){groups + 1}, &zero, err));
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, &rows, &v, err));
-    LAC_TRY(constant_op(graph, "Add", v, 1, &ones, err));
-    LAC_TRY(scatter_add(graph, zero, start, ones, &v, err));
-    LAC_TRY(running_sum(graph, v, false, &v, err));
-    LAC_TRY(constant_op(graph, "Sub", v, 1, &v, err));
-    LAC_TRY(lac_body_slice(graph, v, 0, 0, groups, &v, err));
+    LAC_TRY(lac_body_slice(graph, v, 0, 1, rows + 1, &v, err));
+    LAC_TRY(lac_body_op(graph, "Sub", 2, (int[]){v, start}, &v, NULL, err));
+    LAC_TRY(lac_body_segments(graph, v, rows, most < groups ? most : groups, groups, &v, err));
     LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){groups, 1}, &row, err));
 
     LAC_TRY(lac_body_cast(graph, field[DELTA], LAC_I64, &delta, err));
@@ -198,14 +178,13 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
 
     LAC_TRY(lac_body_reshape(graph, sum, 2, (int64_t[]){groups, 4}, &sum, err));
     LAC_TRY(lac_body_op(graph, "Sub", 2, (int[]){sum, base}, &place, NULL, err));
-    LAC_TRY(constant_op(graph, "Mul", row, cols, &v, err));
+    LAC_TRY(lac_body_number(graph, "Mul", row, cols, &v, err));
     LAC_TRY(lac_body_op(graph, "Add", 2, (int[]){place, v}, &place, NULL, err));
     LAC_TRY(lac_body_reshape(graph, place, 1, (int64_t[]){4 * groups}, &place, err));
     LAC_TRY(lac_body_cast(graph, field[VALUES], LAC_I64, &value, err));
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){rows * cols}, &zero, err));
-    LAC_TRY(scatter_add(graph, zero, place, value, &v, err));
-    LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){rows, cols}, &v, err));
-    return lac_body_cast(graph, v, LAC_I8, matrix, err);
+    LAC_TRY(lac_body_number(graph, "Equal", value, 0, &zero, err));
+    LAC_TRY(lac_body_scatter(graph, LAC_I8, rows * cols, place, field[VALUES], zero, &v, err));
+    return lac_body_reshape(graph, v, 2, (int64_t[]){rows, cols}, matrix, err);
 }
 
 const lac_format lac_format_delta = {

@@ -253,14 +253,6 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
 /* ---- with standard operators ------------------------------------------------------------------
  */
 
-static lac_status constant_op(lac_graph *graph, const char *op, int x, int64_t y, int *out,
-                              lac_error *err)
-{
-    int pair[2] = {x};
-    LAC_TRY(lac_body_ints(graph, 1, &y, &pair[1], err));
-    return lac_body_op(graph, op, 2, pair, out, NULL, err);
-}
-
 static lac_status transpose(lac_graph *graph, int x, int n, const int64_t *perm, int *out,
                             lac_error *err)
 {
@@ -269,32 +261,23 @@ static lac_status transpose(lac_graph *graph, int x, int n, const int64_t *perm,
     return lac_node_set_ints(graph, node, "perm", n, perm, err);
 }
 
-/* The strip of every vector, [padded], counted from 1: how many strips begin up to it. */
-static lac_status body_strips(lac_graph *graph, const lac_sr_bcrs *s, int64_t padded, int row,
-                              int *strip, lac_error *err)
+/* The strip of every vector, [padded]: a strip has whole steps up to where the next begins. */
+static lac_status body_strips(lac_graph *graph, const lac_sr_bcrs *s, int64_t cols, int64_t padded,
+                              int row, int *strip, lac_error *err)
 {
-    int list[5] = {row}, v;
+    int64_t most = (cols + s->kd - 1) / s->kd * s->kd;
+    int v, pair[2];
     lac_node *node;
-    lac_tensor zero;
-    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){0}, &list[1], err)); /* every second one */
-    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){2 * s->strips}, &list[2], err));
-    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){0}, &list[3], err));
-    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){2}, &list[4], err));
-    LAC_TRY(lac_body_op(graph, "Slice", 5, list, &v, NULL, err));
-    LAC_TRY(lac_body_cast(graph, v, LAC_I64, &list[1], err));
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){padded + 1}, &list[0], err));
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){s->strips}, &v, err));
-    LAC_TRY(constant_op(graph, "Add", v, 1, &list[2], err));
-    LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &v, &node, err));
-    LAC_TRY(lac_node_set_string(graph, node, "reduction", "add", err));
-    LAC_TRY(lac_tensor_make(&zero, LAC_I64, 0, NULL, err));
-    *(int64_t *)zero.data = 0;
-    lac_status status = lac_graph_constant(graph, NULL, &zero, &list[1], err);
-    lac_tensor_release(&zero);
-    LAC_TRY(status);
-    list[0] = v;
-    LAC_TRY(lac_body_op(graph, "CumSum", 2, list, &v, NULL, err));
-    return lac_body_slice(graph, v, 0, 0, padded, strip, err);
+    LAC_TRY(lac_body_reshape(graph, row, 2, (int64_t[]){s->strips, 2}, &v, err));
+    LAC_TRY(lac_body_slice(graph, v, 1, 0, 1, &v, err));
+    LAC_TRY(lac_body_cast(graph, v, LAC_I64, &v, err));
+    LAC_TRY(lac_body_reshape(graph, v, 1, &s->strips, &pair[0], err));
+    LAC_TRY(lac_body_ints(graph, 1, &padded, &pair[1], err));
+    LAC_TRY(lac_body_op(graph, "Concat", 2, pair, &v, &node, err));
+    LAC_TRY(lac_node_set_int(graph, node, "axis", 0, err));
+    LAC_TRY(lac_body_slice(graph, v, 0, 1, s->strips + 1, &v, err));
+    LAC_TRY(lac_body_op(graph, "Sub", 2, (int[]){v, pair[0]}, &v, NULL, err));
+    return lac_body_segments(graph, v, s->strips, most, padded, strip, err);
 }
 
 /* Bytes as halves, the lower first: int64 [..][n] -> [..][2 n]. */
@@ -303,8 +286,8 @@ static lac_status body_halves(lac_graph *graph, int64_t count, int bytes, int *o
     int v, pair[2];
     lac_node *node;
     LAC_TRY(lac_body_reshape(graph, bytes, 2, (int64_t[]){count, 1}, &v, err));
-    LAC_TRY(constant_op(graph, "Mod", v, 16, &pair[0], err));
-    LAC_TRY(constant_op(graph, "Div", v, 16, &pair[1], err));
+    LAC_TRY(lac_body_number(graph, "Mod", v, 16, &pair[0], err));
+    LAC_TRY(lac_body_number(graph, "Div", v, 16, &pair[1], err));
     LAC_TRY(lac_body_op(graph, "Concat", 2, pair, out, &node, err));
     return lac_node_set_int(graph, node, "axis", 1, err);
 }
@@ -331,42 +314,39 @@ static lac_status body_values(lac_graph *graph, const lac_sr_bcrs *s, int64_t pa
     LAC_TRY(lac_body_op(graph, "ReduceSum", 2, pair, &v, &node, err));
     LAC_TRY(lac_node_set_int(graph, node, "keepdims", 0, err));
     /* two's complement: (x + sign) mod 2 sign - sign */
-    LAC_TRY(constant_op(graph, "Add", v, sign, &v, err));
-    LAC_TRY(constant_op(graph, "Mod", v, 2 * sign, &v, err));
-    LAC_TRY(constant_op(graph, "Sub", v, sign, &v, err));
+    LAC_TRY(lac_body_number(graph, "Add", v, sign, &v, err));
+    LAC_TRY(lac_body_number(graph, "Mod", v, 2 * sign, &v, err));
+    LAC_TRY(lac_body_number(graph, "Sub", v, sign, &v, err));
     LAC_TRY(transpose(graph, v, 3, (int64_t[]){0, 2, 1}, &v, err));
     return lac_body_reshape(graph, v, 1, (int64_t[]){padded * s->v}, out, err);
 }
 
-/* Elements are added, not put: padding, whose column is -1, adds 0 to the place before its row (the
- * last one, index -1, where there is none before). */
+/* Zeros, padding among them, whose column is -1, are not put anywhere. */
 static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const int *field,
                                int *matrix, lac_error *err)
 {
     lac_sr_bcrs s;
     LAC_TRY(lac_sr_bcrs_of(packed, &s, err));
     int64_t padded = packed->field[COL].dims[0], all = s.strips * s.v * packed->cols, rows[8];
-    int list[3], v, column, strip, place;
-    lac_node *node;
-    LAC_TRY(body_strips(graph, &s, padded, field[ROW], &strip, err));
+    int v, column, strip, place, value, zero;
+    LAC_TRY(body_strips(graph, &s, packed->cols, padded, field[ROW], &strip, err));
     LAC_TRY(lac_body_cast(graph, field[COL], LAC_I64, &column, err));
     if (s.kd == 32) {
         LAC_TRY(lac_body_reshape(graph, column, 3, (int64_t[]){padded / 8, 2, 4}, &column, err));
         LAC_TRY(transpose(graph, column, 3, (int64_t[]){0, 2, 1}, &column, err));
         LAC_TRY(lac_body_reshape(graph, column, 1, (int64_t[]){padded}, &column, err));
     }
-    LAC_TRY(constant_op(graph, "Mul", strip, s.v * packed->cols, &v, err));
+    LAC_TRY(lac_body_number(graph, "Mul", strip, s.v * packed->cols, &v, err));
     LAC_TRY(lac_body_op(graph, "Add", 2, (int[]){v, column}, &v, NULL, err));
     LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){padded, 1}, &v, err));
     for (int i = 0; i < s.v; i++)
-        rows[i] = (i - s.v) * packed->cols; /* strips count from 1 */
+        rows[i] = i * packed->cols;
     LAC_TRY(lac_body_ints(graph, s.v, rows, &place, err));
     LAC_TRY(lac_body_op(graph, "Add", 2, (int[]){v, place}, &v, NULL, err));
-    LAC_TRY(lac_body_reshape(graph, v, 1, (int64_t[]){padded * s.v}, &list[1], err));
-    LAC_TRY(body_values(graph, &s, padded, field[VALUES], &list[2], err));
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){all}, &list[0], err));
-    LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &v, &node, err));
-    LAC_TRY(lac_node_set_string(graph, node, "reduction", "add", err));
+    LAC_TRY(lac_body_reshape(graph, v, 1, (int64_t[]){padded * s.v}, &place, err));
+    LAC_TRY(body_values(graph, &s, padded, field[VALUES], &value, err));
+    LAC_TRY(lac_body_number(graph, "Equal", value, 0, &zero, err));
+    LAC_TRY(lac_body_scatter(graph, LAC_I64, all, place, value, zero, &v, err));
     LAC_TRY(lac_body_cast(graph, v, packed->dtype, &v, err));
     LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){s.strips * s.v, packed->cols}, matrix, err));
     return packed->rows == s.strips * s.v
