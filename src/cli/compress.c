@@ -239,7 +239,9 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
 static const cli_option options[] = {
     {"scheme", 's', "TEXT", "schemes joined by +, e.g. nm:2:4+int8 ('lacuna list schemes')"},
     {"output", 'o', "FILE", "the ONNX file to write"},
-    {"external", 0, "BYTES", "weights of at least this size go to FILE.data, which is mapped, not\nread (default: 4096 where they take 1 MB together; 0: none)"},
+    {"external", 0, "BYTES",
+     "weights of at least this size go to FILE.data, which is mapped, not\nread (default: 4096 "
+     "where they take 1 MB together; 0: none)"},
     {"dcz", 0, "DIR", "also write Huffman-coded .dcz files, one per layer (deep-compression)"},
     {"meta", 'm', "FILE", "take tasks (calibration data) from this meta.json"},
     {0}};

@@ -33,8 +33,8 @@ enum {
     LAC_IN_COUNT
 };
 
-/* Inputs of the private operator Attention; scales of int8 operands and of the probabilities, all or
- * none. */
+/* Inputs of the private operator Attention; scales of int8 operands and of the probabilities, all
+ * or none. */
 enum {
     LAC_ATTENTION_Q,
     LAC_ATTENTION_K,
@@ -62,9 +62,9 @@ typedef struct lac_step {
     lac_fast_run fast;
     bool is_layer;
     lac_layer layer;
-    lac_packed *packed; /* owned, of the weights */
+    lac_packed *packed;       /* owned, of the weights */
     const lac_tensor *narrow; /* int8 weights that the layer reads as they are stored, or NULL */
-    int packed_input; /* the value read packed (or narrow) instead of unpacked, or -1 */
+    int packed_input;         /* the value read packed (or narrow) instead of unpacked, or -1 */
     const lac_kernel *kernel;
     void *state;
     const float *packed_scale; /* of the DequantizeLinear behind packed weights */

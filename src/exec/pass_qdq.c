@@ -151,8 +151,8 @@ bool lac_is_integer_weight(const lac_graph *graph, const lac_node *node)
     if (!lac_is_op(node, "DequantizeLinear"))
         return false;
     const lac_tensor *stored = lac_constant_of(graph, node->in[0]);
-    bool matrix = stored && stored->dtype == LAC_I8 && stored->rank == 2 &&
-                  lac_tensor_count(stored) > 4096;
+    bool matrix =
+        stored && stored->dtype == LAC_I8 && stored->rank == 2 && lac_tensor_count(stored) > 4096;
     for (int n = 0; n < graph->n_nodes; n++) {
         const lac_node *reader = &graph->nodes[n];
         pair p;

@@ -213,8 +213,8 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
     else
         snprintf(step->why, sizeof step->why, "unpacked: %.180s", why);
     step->kernel = NULL;
-    step->stored_bytes = step->packed ? lac_packed_bytes(step->packed)
-                                      : (int64_t)lac_tensor_bytes(step->narrow);
+    step->stored_bytes =
+        step->packed ? lac_packed_bytes(step->packed) : (int64_t)lac_tensor_bytes(step->narrow);
     if (step->narrow) /* widened once, as dense networks are */
         step->why[0] = 0;
     drop_packed(step);

@@ -87,7 +87,8 @@ static lac_status infer_node(lac_shapes *shapes, const lac_graph *graph, const l
             arrays->out[i].dtype = LAC_NONE;
     }
     lac_status status = LAC_OK;
-    if ((known || is_shape_op(node)) && !(op->flags & LAC_OP_RANDOM) && !is_storage(node, &arrays->out[0]))
+    if ((known || is_shape_op(node)) && !(op->flags & LAC_OP_RANDOM) &&
+        !is_storage(node, &arrays->out[0]))
         status = compute(op, &call, limit, err);
     for (int i = 0; i < node->n_out; i++) {
         if (status == LAC_OK && node->out[i] >= 0)

@@ -11,17 +11,16 @@
 #define SPREAD(x)       _mm512_set1_ps(x)
 #define STEP(sum, x, w) _mm512_fmadd_ps(x, w, sum)
 #define SCALAR(x, w, y) fmaf(x, w, y)
-#define WIDEN(p)                                                                                   \
-    _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
-#define WIDE           __m512i
-#define WIDE_SPREAD(x) _mm512_set1_epi32(x)
-#define WIDE_COLUMNS   64
+#define WIDEN(p)        _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define WIDE            __m512i
+#define WIDE_SPREAD(x)  _mm512_set1_epi32(x)
+#define WIDE_COLUMNS    64
 /* Unpacking works on 16 bytes at a time: vector v of sums holds columns 4 v .. 4 v + 3 of each. */
 #define WIDE_COLUMN(p) ((p) % 16 / 4 * 16 + (p) / 16 * 4 + (p) % 4)
 #define WIDE_STEP      wide_step
 #define PREFETCH(p)    _mm_prefetch((const char *)(p), _MM_HINT_T1)
-/* Without zeros, which cannot be known: from the caches a little slower than the dense library, from
- * memory as fast, and without its copy of the weights. */
+/* Without zeros, which cannot be known: from the caches a little slower than the dense library,
+ * from memory as fast, and without its copy of the weights. */
 #define SECONDS(bytes, macs) ((void)(macs), (bytes) < 2e6 ? (bytes) / 55e9 : 0.95 * (bytes) / 85e9)
 
 static inline __attribute__((always_inline)) void wide_step(int32_t *sums, const int8_t *r0,
@@ -35,9 +34,8 @@ static inline __attribute__((always_inline)) void wide_step(int32_t *sums, const
     __m512i w[4] = {_mm512_unpacklo_epi16(ab_lo, cd_lo), _mm512_unpackhi_epi16(ab_lo, cd_lo),
                     _mm512_unpacklo_epi16(ab_hi, cd_hi), _mm512_unpackhi_epi16(ab_hi, cd_hi)};
     for (int v = 0; v < 4; v++)
-        _mm512_storeu_si512(
-            sums + 16 * v,
-            _mm512_dpbusd_epi32(_mm512_loadu_si512(sums + 16 * v), quad, w[v]));
+        _mm512_storeu_si512(sums + 16 * v,
+                            _mm512_dpbusd_epi32(_mm512_loadu_si512(sums + 16 * v), quad, w[v]));
 }
 
 #include "cpu/gemm_thin.inc"

@@ -15,8 +15,8 @@
 #define WIDE_SPREAD(x)  (x)
 #define WIDE_COLUMN(p)  (p)
 #define WIDE_STEP(sums, r0, r1, r2, r3, quad)                                                      \
-    (*(sums) += ((quad)&255) * *(r0) + ((quad) >> 8 & 255) * *(r1) + ((quad) >> 16 & 255) * *(r2) + \
-                ((quad) >> 24 & 255) * *(r3))
+    (*(sums) += ((quad)&255) * *(r0) + ((quad) >> 8 & 255) * *(r1) +                               \
+                ((quad) >> 16 & 255) * *(r2) + ((quad) >> 24 & 255) * *(r3))
 #define PREFETCH(p)          ((void)(p))
 #define SECONDS(bytes, macs) ((void)(bytes), (macs)*0.3e-9)
 
