@@ -88,6 +88,15 @@ LAC_API lac_status lac_session_run(lac_session *session, const lac_tensor *in, l
                                    lac_error *err);
 /* Step `index` of the plan of the last run; false past the end. */
 LAC_API bool lac_session_step(const lac_session *session, int index, lac_step_info *info);
+/* What a session keeps in memory, bytes. */
+typedef struct lac_memory_info {
+    size_t mapped;      /* constants read where the file is mapped */
+    size_t held;        /* constants read from a copy of their own */
+    size_t repacked;    /* of kernels: constants in another order, sums, copies of activations */
+    size_t activations; /* lac_session_peak_bytes */
+    size_t resident;    /* the most that the whole process ever had in memory */
+} lac_memory_info;
+LAC_API void lac_session_memory(const lac_session *session, lac_memory_info *info);
 /* Largest sum of live intermediate tensors of the last plan, bytes. */
 LAC_API size_t lac_session_peak_bytes(const lac_session *session);
 

@@ -72,11 +72,12 @@ static lac_status print_bench_json(const benched *b, lac_error *err)
     for (int i = 0; i < bench->n; i++)
         json_array_append_new(layers, layer_json(&bench->layer[i], &b->layers.facts[i]));
     return print_json("lacuna.bench/1",
-                      json_pack("{s:o, s:{s:f, s:f, s:o}, s:i, s:i, s:o, s:o}", "layers", layers,
-                                "total", "ms", bench->ms, "ms_dense", bench->ms_dense, "speedup",
-                                figure(bench->ms_dense / bench->ms), "runs", bench->runs, "threads",
-                                lac_threads(), "input", lac_json_text(b->source), "machine",
-                                lac_machine_json(&b->machine)),
+                      json_pack("{s:o, s:{s:f, s:f, s:o}, s:i, s:i, s:o, s:o, s:o}", "layers",
+                                layers, "total", "ms", bench->ms, "ms_dense", bench->ms_dense,
+                                "speedup", figure(bench->ms_dense / bench->ms), "runs", bench->runs,
+                                "threads", lac_threads(), "input", lac_json_text(b->source),
+                                "machine", lac_machine_json(&b->machine), "memory",
+                                memory_json(&bench->memory)),
                       err);
 }
 
@@ -165,6 +166,11 @@ static lac_status print_bench(const benched *b, bool all, lac_error *err)
         "same activations%s",
         bench->ms, bench->ms_dense, bench->ms_dense / bench->ms, bench->runs, lac_threads(),
         b->source, b->measured ? "" : "; --break-even measures it");
+    lac_text_add(&note, "\n");
+    memory_text(&note, &bench->memory);
+    note.length -= note.length > 0; /* the line's end */
+    if (note.data)
+        note.data[note.length] = 0;
     if (status == LAC_OK)
         status = lac_report_note(report, note.data ? note.data : "", err);
     if (status == LAC_OK)

@@ -59,6 +59,10 @@ lac_status read_accel(const cli_arguments *arguments, const char *name, const la
 struct lac_report;
 /* Prints the text, all of it; a full disk or a closed pipe is an error of the command. */
 lac_status print_text(const lac_text *text, lac_error *err);
+struct lac_memory_info;
+/* Where the bytes of a session are: a line of text; an object. */
+void memory_text(lac_text *lines, const struct lac_memory_info *memory);
+json_t *memory_json(const struct lac_memory_info *memory);
 /* The table, aligned. */
 lac_status print_report(const struct lac_report *report, lac_error *err);
 /* Prints `root` (taken over) as JSON with a schema name: {"schema": "lacuna.bench/1", ...}. */

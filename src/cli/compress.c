@@ -1,6 +1,7 @@
 /* lacuna compress: schemes on a network, a smaller ONNX file out. */
 #include "cli/command.h"
 #include "core/memory.h"
+#include "io/onnx.h"
 #include "report/json.h"
 #include "study/export.h"
 #include "study/sample.h"
@@ -129,14 +130,28 @@ static lac_status size_notes(lac_report *report, const lac_compression *compress
     return lac_report_note(report, note, err);
 }
 
+/* Constants beside the model are mapped and read in place; those inside are copied. A small model
+ * is worth one file. */
+enum { WORTH_MAPPING = 1 << 20, WORTH_MOVING = 4096 };
+
+static lac_status external_bytes(const cli_arguments *arguments, const lac_graph *graph,
+                                 int64_t *external, lac_error *err)
+{
+    size_t bytes = 0;
+    for (int v = 0; v < graph->n_values; v++)
+        bytes += graph->values[v].constant.data ? lac_tensor_bytes(&graph->values[v].constant) : 0;
+    return option_int(arguments, "external", bytes > WORTH_MAPPING ? WORTH_MOVING : 0, 0, INT64_MAX,
+                      external, err);
+}
+
 static lac_status finish(const cli_arguments *arguments, const lac_model *model,
                          lac_compression *compression, const char *calibration, lac_error *err)
 {
     const char *path = option_value(arguments, "output", 0);
     const char *scheme = option_value(arguments, "scheme", 0);
     int64_t external;
-    struct stat status_of;
-    LAC_TRY(option_int(arguments, "external", 0, 0, INT64_MAX, &external, err));
+    struct stat status_of = {0};
+    LAC_TRY(external_bytes(arguments, compression->graph, &external, err));
     int dcz_files = 0;
     int64_t dcz_bytes = 0;
     const char *folder = option_value(arguments, "dcz", 0);
@@ -144,14 +159,10 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
         LAC_TRY(lac_export_dcz(compression, folder, &dcz_files, &dcz_bytes, err));
     LAC_TRY(lac_tasks_keep_for(compression->graph, model->tasks, path, err));
     LAC_TRY(lac_onnx_save(compression->graph, path, (size_t)external, err));
-    int64_t bytes = stat(path, &status_of) == 0 ? (int64_t)status_of.st_size : 0;
-    if (external > 0) { /* FILE.data beside it */
-        lac_text data = {0};
-        lac_text_add(&data, "%s.data", path);
-        if (!data.failed && stat(data.data, &status_of) == 0)
-            bytes += (int64_t)status_of.st_size;
-        lac_text_release(&data);
-    }
+    int64_t bytes = stat(path, &status_of) == 0 ? (int64_t)status_of.st_size : 0, beside = 0;
+    if (S_ISREG(status_of.st_mode) && external > 0)
+        LAC_TRY(lac_onnx_external_bytes(&beside, path, err));
+    bytes += beside;
     lac_report *report = NULL;
     lac_status status =
         weight_report(compression, arguments->json ? path : "", arguments->json, &report, err);
@@ -193,8 +204,7 @@ static lac_status compress(const cli_arguments *arguments, const lac_model *mode
         return lac_fail(err, LAC_ERROR_INPUT, "want --scheme TEXT and --output FILE");
     LAC_TRY(lac_scheme_parse(scheme, &composition, err));
     LAC_TRY(check_output_path(arguments->positional[0], output, "", err));
-    if (option_given(arguments, "external"))
-        LAC_TRY(check_output_path(arguments->positional[0], output, ".data", err));
+    LAC_TRY(check_output_path(arguments->positional[0], output, ".data", err));
     lac_compression compression = {.progress = show_progress};
     lac_status status = LAC_OK;
     if (lac_scheme_calibrates(&composition))
@@ -229,7 +239,9 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
 static const cli_option options[] = {
     {"scheme", 's', "TEXT", "schemes joined by +, e.g. nm:2:4+int8 ('lacuna list schemes')"},
     {"output", 'o', "FILE", "the ONNX file to write"},
-    {"external", 0, "BYTES", "weights of at least this size go to FILE.data (default: none)"},
+    {"external", 0, "BYTES",
+     "weights of at least this size go to FILE.data, which is mapped, not\nread (default: 4096 "
+     "where they take 1 MB together; 0: none)"},
     {"dcz", 0, "DIR", "also write Huffman-coded .dcz files, one per layer (deep-compression)"},
     {"meta", 'm', "FILE", "take tasks (calibration data) from this meta.json"},
     {0}};

@@ -6,6 +6,7 @@
 #include "report/table.h"
 
 #include <errno.h>
+#include <lacuna/lacuna.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,28 @@ lac_status check_output_path(const char *model, const char *output, const char *
                           "--output %s would overwrite the input: give another file", path.data);
     lac_text_release(&path);
     return status;
+}
+
+void memory_text(lac_text *lines, const lac_memory_info *memory)
+{
+    char text[5][32];
+    lac_text_add(lines,
+                 "memory, bytes: weights mapped %s, held %s; kernels' copies %s; intermediate "
+                 "tensors %s; peak of the process %s\n",
+                 lac_group_digits((int64_t)memory->mapped, text[0], sizeof text[0]),
+                 lac_group_digits((int64_t)memory->held, text[1], sizeof text[1]),
+                 lac_group_digits((int64_t)memory->repacked, text[2], sizeof text[2]),
+                 lac_group_digits((int64_t)memory->activations, text[3], sizeof text[3]),
+                 lac_group_digits((int64_t)memory->resident, text[4], sizeof text[4]));
+}
+
+json_t *memory_json(const lac_memory_info *memory)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "mapped_bytes", (json_int_t)memory->mapped,
+                     "held_bytes", (json_int_t)memory->held, "repacked_bytes",
+                     (json_int_t)memory->repacked, "activation_bytes",
+                     (json_int_t)memory->activations, "resident_bytes",
+                     (json_int_t)memory->resident);
 }
 
 static struct {

@@ -118,6 +118,8 @@ static lac_status describe(const cli_arguments *arguments, const lac_graph *grap
                            lac_error *err)
 {
     char text[160];
+    lac_memory_info memory;
+    lac_session_memory(session, &memory);
     if (arguments->json) {
         json_t *outputs = json_array();
         for (int i = 0; i < graph->n_outputs; i++)
@@ -125,8 +127,8 @@ static lac_status describe(const cli_arguments *arguments, const lac_graph *grap
                                   json_pack("{s:o, s:s}", "name",
                                             lac_json_text(graph->values[graph->outputs[i]].name),
                                             "tensor", lac_tensor_text(&out[i], text, sizeof text)));
-        json_t *root = json_pack("{s:o, s:I}", "outputs", outputs, "peak_bytes",
-                                 (json_int_t)lac_session_peak_bytes(session));
+        json_t *root = json_pack("{s:o, s:I, s:o}", "outputs", outputs, "peak_bytes",
+                                 (json_int_t)memory.activations, "memory", memory_json(&memory));
         if (option_given(arguments, "capture"))
             json_object_set_new(root, "captured_layers", json_integer(layers));
         return print_json("lacuna.run/1", root, err);
@@ -140,8 +142,8 @@ static lac_status describe(const cli_arguments *arguments, const lac_graph *grap
             lac_text_add(&lines, "%s%.6g", k ? " " : "  ", lac_tensor_get(&out[i], k));
         lac_text_add(&lines, count > 8 ? " ...\n" : "\n");
     }
-    lac_text_add(&lines, "peak memory of intermediate tensors: %zu bytes\n",
-                 lac_session_peak_bytes(session));
+    lac_text_add(&lines, "peak memory of intermediate tensors: %zu bytes\n", memory.activations);
+    memory_text(&lines, &memory);
     if (option_given(arguments, "capture"))
         lac_text_add(&lines, "captured %d layers: %s/layers.json\n", layers,
                      option_value(arguments, "capture", 0));

@@ -129,6 +129,45 @@ static void unmap(void *data, size_t bytes, void *context)
         munmap(data, bytes);
 }
 
+/* Told apart from files by its address. */
+static void unmap_blank(void *data, size_t bytes, void *context)
+{
+    unmap(data, bytes, context);
+}
+
+lac_status lac_map_blank(lac_buffer **buffer, const void **data, size_t bytes, lac_error *err)
+{
+    void *map = NULL;
+    if (bytes > 0) {
+        map = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (map == MAP_FAILED)
+            return lac_fail(err, LAC_ERROR_MEMORY, "out of memory: %zu bytes", bytes);
+    }
+    *buffer = lac_buffer_make(map, bytes, unmap_blank, NULL, err);
+    if (!*buffer) {
+        unmap(map, bytes, NULL);
+        return LAC_ERROR_MEMORY;
+    }
+    *data = map;
+    return LAC_OK;
+}
+
+bool lac_buffer_is_mapped(const lac_buffer *buffer)
+{
+    return buffer && buffer->release == unmap;
+}
+
+void lac_tensor_rest(const lac_tensor *tensor)
+{
+    if (!lac_buffer_is_mapped(tensor->buffer) || !tensor->data)
+        return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)tensor->data;
+    uintptr_t end = (begin + lac_tensor_bytes(tensor)) / page * page; /* whole pages only */
+    begin = (begin + page - 1) / page * page;
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 lac_status lac_map_file(lac_buffer **buffer, const void **data, size_t *bytes, const char *path,
                         lac_error *err)
 {

@@ -34,6 +34,13 @@ lac_buffer *lac_buffer_make(void *data, size_t bytes, void (*release)(void *, si
 lac_buffer *lac_buffer_claim(lac_buffer *buffer); /* NULL stays NULL */
 void lac_buffer_drop(lac_buffer *buffer);
 
+/* Bytes that read as zeros and take no memory: for what wants an address but no values. */
+lac_status lac_map_blank(lac_buffer **buffer, const void **data, size_t bytes, lac_error *err);
+bool lac_buffer_is_mapped(const lac_buffer *buffer); /* a file; NULL: no */
+/* Nobody will read `tensor` for a while: if its bytes are those of a mapped file, their memory may
+ * go; a later read brings them back from the file. */
+void lac_tensor_rest(const lac_tensor *tensor);
+
 /* The whole file mapped read-only. Errors name the path. */
 lac_status lac_map_file(lac_buffer **buffer, const void **data, size_t *bytes, const char *path,
                         lac_error *err);

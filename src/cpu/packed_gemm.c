@@ -70,8 +70,6 @@ bool lac_packed_fits(const lac_layer *layer, const lac_gemm_shape *shape, uint32
                      char *why, size_t why_size)
 {
     const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
-    const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
-    bool integer = x->tensor.dtype != LAC_F32;
     if (!w->packed)
         return refuse(why, why_size, "weights are not packed");
     if (w->packed->rows != shape->n || w->packed->cols != shape->k) {
@@ -86,6 +84,15 @@ bool lac_packed_fits(const lac_layer *layer, const lac_gemm_shape *shape, uint32
             snprintf(why, why_size, "packed weights are %s", lac_dtype_name(w->packed->dtype));
         return false;
     }
+    return lac_product_fits(layer, shape, why, why_size);
+}
+
+bool lac_product_fits(const lac_layer *layer, const lac_gemm_shape *shape, char *why,
+                      size_t why_size)
+{
+    const lac_operand *w = &layer->operand[LAC_ROLE_WEIGHTS];
+    const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
+    bool integer = x->tensor.dtype != LAC_F32;
     if (w->zero_point != 0)
         return refuse(why, why_size, "weights have a zero point");
     if (w->scale_count > 1 && w->scale_count != shape->n)

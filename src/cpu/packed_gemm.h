@@ -25,6 +25,10 @@ bool lac_packed_can_run(const lac_layer *layer, uint32_t dtypes, char *why, size
 bool lac_packed_fits(const lac_layer *layer, const lac_gemm_shape *shape, uint32_t dtypes,
                      char *why, size_t why_size);
 
+/* The part of that which is not about packing: scales, bias, residual, output. */
+bool lac_product_fits(const lac_layer *layer, const lac_gemm_shape *shape, char *why,
+                      size_t why_size);
+
 /* Numbers of one run, made anew each time because scales may come from the data. */
 typedef struct lac_packed_numbers {
     float *scale;    /* [n] room */

@@ -62,8 +62,9 @@ typedef struct lac_step {
     lac_fast_run fast;
     bool is_layer;
     lac_layer layer;
-    lac_packed *packed; /* owned, of the weights */
-    int packed_input;   /* the value read packed instead of unpacked, or -1 */
+    lac_packed *packed;       /* owned, of the weights */
+    const lac_tensor *narrow; /* int8 weights that the layer reads as they are stored, or NULL */
+    int packed_input;         /* the value read packed (or narrow) instead of unpacked, or -1 */
     const lac_kernel *kernel;
     void *state;
     const float *packed_scale; /* of the DequantizeLinear behind packed weights */

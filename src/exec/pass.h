@@ -47,7 +47,8 @@ bool lac_same_shape(const lac_graph *graph, int a, int b);
 void lac_replace_value(lac_graph *graph, int from, int to);
 void lac_delete_node(lac_node *node);
 
-/* `node` dequantises weights of a product that lac_pass_qdq will turn into one of integers. */
+/* `node` dequantises weights of a product that lac_pass_qdq will turn into one of integers, or a
+ * matrix that a product of floats may read as int8. */
 bool lac_is_integer_weight(const lac_graph *graph, const lac_node *node);
 
 lac_status lac_exec_set_activation(lac_graph *graph, lac_node *node, lac_activation activation,

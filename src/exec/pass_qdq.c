@@ -150,11 +150,17 @@ bool lac_is_integer_weight(const lac_graph *graph, const lac_node *node)
 {
     if (!lac_is_op(node, "DequantizeLinear"))
         return false;
+    const lac_tensor *stored = lac_constant_of(graph, node->in[0]);
+    bool matrix =
+        stored && stored->dtype == LAC_I8 && stored->rank == 2 && lac_tensor_count(stored) > 4096;
     for (int n = 0; n < graph->n_nodes; n++) {
         const lac_node *reader = &graph->nodes[n];
         pair p;
-        if (!reader->op || reader->n_in < 2 || reader->in[1] != node->out[0] ||
-            !match(graph, reader, &p))
+        if (!reader->op || reader->n_in < 2 || reader->in[1] != node->out[0])
+            continue;
+        bool gemm = lac_is_op(reader, "MatMul") || lac_is_op(reader, "Gemm") ||
+                    lac_is_fused(reader, "Gemm");
+        if (!(matrix && gemm) && !match(graph, reader, &p))
             continue;
         const lac_node *behind = lac_only_reader(graph, reader->out[0]);
         if (!lac_is_op(behind, "BatchNormalization")) /* goes into float weights */

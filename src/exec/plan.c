@@ -71,6 +71,10 @@ static lac_status describe(lac_plan *plan, const lac_session *session, lac_step 
         w->packed = step->packed;
         w->transposed = false;
     }
+    if (step->narrow) {
+        lac_tensor *w = &step->layer.operand[LAC_ROLE_WEIGHTS].tensor;
+        *w = lac_tensor_view(LAC_I8, w->rank, w->dims, step->narrow->data);
+    }
     return LAC_OK;
 }
 
@@ -88,8 +92,8 @@ static bool is_op(const lac_node *node, const char *domain, const char *op)
     return node && strcmp(node->op, op) == 0 && strcmp(node->domain, domain) == 0;
 }
 
-/* Reads the weight chain [DequantizeLinear] <- lacuna.Unpack into step->packed; leaves it NULL when
- * the chain is another one. */
+/* Reads the weight chain [DequantizeLinear] <- lacuna.Unpack into step->packed, or DequantizeLinear
+ * <- int8 constant into step->narrow; leaves both NULL when the chain is another one. */
 static lac_status find_packed(lac_plan *plan, lac_session *session, lac_step *step,
                               const float **scale, int64_t *scale_count, lac_error *err)
 {
@@ -110,6 +114,15 @@ static lac_status find_packed(lac_plan *plan, lac_session *session, lac_step *st
                 return LAC_OK;
         *scale = s->data;
         *scale_count = lac_tensor_count(s);
+        const lac_tensor *stored = &graph->values[node->in[0]].constant;
+        if (stored->data && stored->dtype == LAC_I8 && stored->rank == 2) {
+            /* scales of another axis than that of the outputs do not go with the layer */
+            int64_t axis = lac_node_int(node, "axis", 1);
+            bool rows = lac_node_int(step->node, "transB", 0) != 0;
+            if (*scale_count == 1 || (axis + 2) % 2 == !rows)
+                step->narrow = stored;
+            return LAC_OK;
+        }
         node = producer(graph, node->in[0]);
     }
     if (!is_op(node, "lacuna", "Unpack") || node->n_in > LAC_MAX_FIELDS)
@@ -125,6 +138,7 @@ static lac_status find_packed(lac_plan *plan, lac_session *session, lac_step *st
 
 static void drop_packed(lac_step *step)
 {
+    step->narrow = NULL;
     if (step->packed) {
         lac_packed_release(step->packed);
         lac_free(step->packed);
@@ -132,34 +146,33 @@ static void drop_packed(lac_step *step)
     }
 }
 
-/* The cost of the step with its weights unpacked, negative where no kernel runs it so. The weights
- * stay in session->lazy if that costs less than `limit`. */
-static lac_status dense_cost(lac_plan *plan, lac_session *session, lac_step *step, double limit,
-                             double *cost, lac_error *err)
+/* The cost of the step with its weights unpacked, negative where no kernel runs it so. Only shape
+ * and type of the weights count: unpacking them to ask would take the memory that packing saves. */
+static lac_status dense_cost(lac_plan *plan, lac_session *session, lac_step *step, double *cost,
+                             lac_error *err)
 {
-    int value = step->node->in[LAC_IN_W];
-    lac_tensor *weights = &plan->shapes.value[value], shape = *weights, unpacked;
+    lac_tensor *weights = &plan->shapes.value[step->node->in[LAC_IN_W]], shape = *weights;
     lac_packed *packed = step->packed;
-    lac_tensor *kept = &session->lazy[value];
+    const lac_tensor *narrow = step->narrow;
     const lac_kernel *kernel = NULL;
+    const void *blank = NULL;
     *cost = -1;
-    if (kept->data)
-        lac_tensor_share(&unpacked, kept);
-    else
-        LAC_TRY(lac_fold_value(session->graph, value, &unpacked, err));
-    *weights = unpacked;
+    if (!shape.data) {
+        LAC_TRY(lac_map_blank(&weights->buffer, &blank, lac_tensor_bytes(&shape), err));
+        weights->data = (void *)blank;
+    }
     step->packed = NULL;
+    step->narrow = NULL;
     lac_status status = describe(plan, session, step, err);
     if (status == LAC_OK)
         kernel = lac_kernel_choose(&step->layer, session->isa, NULL, 0);
     if (kernel)
         *cost = kernel->cost(&step->layer);
+    if (blank)
+        lac_tensor_release(weights);
     *weights = shape;
     step->packed = packed;
-    if (kernel && *cost < limit && !kept->data)
-        *kept = unpacked;
-    else
-        lac_tensor_release(&unpacked);
+    step->narrow = narrow;
     return status;
 }
 
@@ -170,7 +183,7 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
     int64_t scale_count;
     char why[sizeof step->why] = "";
     LAC_TRY(find_packed(plan, session, step, &scale, &scale_count, err));
-    if (!step->packed)
+    if (!step->packed && !step->narrow)
         return LAC_OK;
     if (describe(plan, session, step, NULL) == LAC_OK) {
         lac_operand *w = &step->layer.operand[LAC_ROLE_WEIGHTS];
@@ -182,7 +195,7 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
     }
     double cost = step->kernel ? step->kernel->cost(&step->layer) : 0, dense = -1;
     if (step->kernel)
-        LAC_TRY(dense_cost(plan, session, step, cost, &dense, err));
+        LAC_TRY(dense_cost(plan, session, step, &dense, err));
     if (step->kernel && (dense < 0 || cost <= dense)) {
         LAC_TRY(describe(plan, session, step, err));
         if (scale) {
@@ -200,7 +213,10 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
     else
         snprintf(step->why, sizeof step->why, "unpacked: %.180s", why);
     step->kernel = NULL;
-    step->stored_bytes = lac_packed_bytes(step->packed);
+    step->stored_bytes =
+        step->packed ? lac_packed_bytes(step->packed) : (int64_t)lac_tensor_bytes(step->narrow);
+    if (step->narrow) /* widened once, as dense networks are */
+        step->why[0] = 0;
     drop_packed(step);
     return LAC_OK;
 }
@@ -484,6 +500,17 @@ static bool moves(const lac_plan *plan, int value)
     return value >= 0 && plan->home[plan->root[value]] != 0;
 }
 
+/* Dense weights of which the kernel made its own copy need not stay in memory twice. */
+static void rest_weights(const lac_session *session, const lac_step *step)
+{
+    int value = step->node->n_in > LAC_IN_W ? step->node->in[LAC_IN_W] : -1;
+    if (step->packed || value < 0 || !step->kernel->state_bytes)
+        return;
+    const lac_tensor *weights = &session->graph->values[value].constant;
+    if (weights->data && step->kernel->state_bytes(step->state) >= lac_tensor_bytes(weights))
+        lac_tensor_rest(weights);
+}
+
 static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *step, lac_error *err)
 {
     const lac_node *node = step->node;
@@ -497,7 +524,7 @@ static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *s
     if (!step->kernel)
         return LAC_OK;
     const lac_operand *w = &step->layer.operand[LAC_ROLE_WEIGHTS];
-    const float *scale = step->packed ? w->scale : NULL;
+    const float *scale = step->packed || step->narrow ? w->scale : NULL;
     int64_t scale_count = w->scale_count;
     LAC_TRY(describe(plan, session, step, err));
     if (scale) {
@@ -512,6 +539,8 @@ static lac_status prepare_step(lac_plan *plan, lac_session *session, lac_step *s
         lac_threads_set(1);
     lac_status status = step->kernel->prepare(&step->layer, &step->state, err);
     lac_threads_set(threads);
+    if (status == LAC_OK)
+        rest_weights(session, step);
     return status;
 }
 

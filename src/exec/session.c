@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* One line with every operator that nothing implements, and the nodes that want it. */
 static lac_status check_operators(const lac_graph *graph, lac_error *err)
@@ -259,4 +260,47 @@ bool lac_session_step(const lac_session *session, int index, lac_step_info *info
 size_t lac_session_peak_bytes(const lac_session *session)
 {
     return session->last ? session->last->peak_bytes : 0;
+}
+
+static size_t constant_bytes(const lac_graph *graph, bool mapped)
+{
+    size_t bytes = 0;
+    for (int v = 0; v < graph->n_values; v++) {
+        const lac_tensor *constant = &graph->values[v].constant;
+        if (constant->data && lac_buffer_is_mapped(constant->buffer) == mapped)
+            bytes += lac_tensor_bytes(constant);
+    }
+    return bytes;
+}
+
+/* The system's record of this program; that of getrusage begins with what the program had that
+ * started this one. */
+static size_t most_resident(void)
+{
+    char line[128];
+    unsigned long long kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %llu", &kilobytes) == 1)
+            break;
+    if (file)
+        fclose(file);
+    struct rusage usage;
+    if (kilobytes == 0 && getrusage(RUSAGE_SELF, &usage) == 0)
+        kilobytes = (unsigned long long)usage.ru_maxrss; /* kilobytes on Linux */
+    return (size_t)kilobytes * 1024;
+}
+
+void lac_session_memory(const lac_session *session, lac_memory_info *info)
+{
+    memset(info, 0, sizeof *info);
+    info->mapped = constant_bytes(session->graph, true);
+    info->held = constant_bytes(session->graph, false);
+    for (int s = 0; session->last && s < session->last->n_steps; s++) {
+        const lac_step *step = &session->last->steps[s];
+        if (step->state && step->kernel->state_bytes)
+            info->repacked += step->kernel->state_bytes(step->state);
+    }
+    info->activations = lac_session_peak_bytes(session);
+    info->resident = most_resident();
 }

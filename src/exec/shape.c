@@ -23,9 +23,14 @@ static bool is_shape_op(const lac_node *node)
            (strcmp(node->op, "Shape") == 0 || strcmp(node->op, "Size") == 0);
 }
 
-static bool is_unpack(const lac_node *node)
+/* What widens stored weights: whoever wants them wide asks (lac_fold_value), for most kernels read
+ * them as they are stored. */
+static bool is_storage(const lac_node *node, const lac_tensor *out)
 {
-    return strcmp(node->op, "Unpack") == 0 && strcmp(node->domain, "lacuna") == 0;
+    if (strcmp(node->op, "Unpack") == 0)
+        return strcmp(node->domain, "lacuna") == 0;
+    return strcmp(node->op, "DequantizeLinear") == 0 && node->domain[0] == 0 && out->rank >= 2 &&
+           lac_tensor_count(out) > 4096;
 }
 
 typedef struct call_arrays {
@@ -82,7 +87,8 @@ static lac_status infer_node(lac_shapes *shapes, const lac_graph *graph, const l
             arrays->out[i].dtype = LAC_NONE;
     }
     lac_status status = LAC_OK;
-    if ((known || is_shape_op(node)) && !(op->flags & LAC_OP_RANDOM) && !is_unpack(node))
+    if ((known || is_shape_op(node)) && !(op->flags & LAC_OP_RANDOM) &&
+        !is_storage(node, &arrays->out[0]))
         status = compute(op, &call, limit, err);
     for (int i = 0; i < node->n_out; i++) {
         if (status == LAC_OK && node->out[i] >= 0)

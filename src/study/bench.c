@@ -179,8 +179,10 @@ lac_status lac_bench_run(lac_bench *bench, const lac_graph *graph, const lac_gra
     side own = {0}, other = {0};
     memset(bench, 0, sizeof *bench);
     lac_status status = open_side(&own, graph, in, runs, err);
-    if (status == LAC_OK)
+    if (status == LAC_OK) {
+        lac_session_memory(own.plain, &bench->memory);
         status = open_side(&other, dense, in, runs, err);
+    }
     for (int run = 0; status == LAC_OK && run < runs; run++) {
         if (progress)
             progress(progress_context, "bench", (double)run / runs);

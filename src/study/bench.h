@@ -16,6 +16,7 @@ typedef struct lac_bench {
     lac_bench_layer *layer; /* every step of the plan */
     double ms, ms_dense;    /* median of a whole run, untimed steps */
     int runs;
+    lac_memory_info memory; /* of the network's session; `resident` when it alone was there */
 } lac_bench;
 
 /* Runs graph and dense (the same network before compression, or the graph itself with its weights
