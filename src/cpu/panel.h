@@ -9,15 +9,17 @@
  * Convolutions become the same product without im2col in memory: the input is copied once into
  * planes with its border of zeros, one plane per channel and phase of the stride. Output position
  * (y, x) is column y * width + x of the padded width, so each tap (r, s) of the window is the same
- * plane at another offset. Columns that fall on the border are computed and thrown away. */
+ * plane at another offset. Columns that fall on the border are computed and thrown away. Most
+ * offsets are no multiple of a cache line, and a load across two lines counts twice: where weights
+ * are many enough the columns of a tile are first brought in line, in a second-level cache. */
 #ifndef LACUNA_CPU_PANEL_H
 #define LACUNA_CPU_PANEL_H
 
 #include "cpu/geometry.h"
 #include "cpu/packed_gemm.h"
 
-/* Most outputs of one call of a tile: 32 KB of sums on the stack. */
-enum { LAC_PANEL_OUTPUTS = 128 };
+/* Most outputs of one call of a tile: 64 KB of sums on the stack. */
+enum { LAC_PANEL_OUTPUTS = 256 };
 
 /* Where the reduction index (of QUADS: the group of four) g of a tile stands: at byte offset[g] of
  * its first column; g * stride when stride is not 0. Columns are 4 bytes apart (floats, QUADS) or
@@ -39,13 +41,20 @@ typedef struct lac_panel_moves {
                   int64_t pitch, int flip);
     void (*quads)(const void *from, int64_t stride, int64_t tokens, int64_t k, char *to,
                   int64_t pitch, int flip);
+    /* The columns of a tile, `bytes` (a multiple of 64) of each reduction group, one group behind
+     * the other. */
+    void (*gather)(const char *x, const int32_t *offset, int64_t groups, int bytes, char *to);
     /* Finishes sums [outputs][64] (float or int32) of outputs first.. and writes the rows of
      * those columns whose row[column] is not negative. */
     void (*finish_rows)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                         int outputs, int columns, const int64_t *row);
-    /* The same into panels or quads; `panel` counts panels of the output. */
+    /* The same into panels or quads; `panel` counts panels of the output. The residual, floats,
+     * stands in panels. Where there is none, sums of floats may stand in the output already. */
     void (*finish_panels)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                           int outputs, int64_t panel, lac_layout layout);
+    /* The same of one token: sums[outputs], which are overwritten, into row 0. */
+    void (*finish_token)(const lac_epilogue *e, bool integer, void *sums, int64_t first,
+                         int outputs);
 } lac_panel_moves;
 extern const lac_panel_moves lac_panel_moves_ref;
 #if defined(__x86_64__)

@@ -4,7 +4,7 @@
  * lower index (Mishra et al. 2021; the tie rule as in sta.md 2.1), and the weight is stored in
  * format nm. Unstructured (density given): the round(density * count) largest of the layer, or of
  * the whole network with scope=global, ties to the lower flat index (Han et al., NIPS 2015); it is
- * stored in format coo when that is smaller than dense. */
+ * stored in format csr when that is smaller than dense. */
 #include "core/memory.h"
 #include "scheme/weights.h"
 
@@ -145,11 +145,11 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
     else
         for (int i = 0; status == LAC_OK && i < n; i++)
             status = lac_weights_prune(&all[i], 1, density, err);
-    const lac_format *coo = (const lac_format *)lac_table_find(&lac_formats, "coo");
+    const lac_format *csr = (const lac_format *)lac_table_find(&lac_formats, "csr");
     for (int i = 0; i < n; i++) {
         all[i]->changed = true;
-        lac_params_init(&all[i]->params, coo->params);
-        all[i]->format = coo; /* where that is smaller than dense */
+        lac_params_init(&all[i]->params, csr->params);
+        all[i]->format = csr; /* where that is smaller than dense */
     }
     lac_free((void *)all);
     return status;
@@ -169,7 +169,7 @@ const lac_scheme lac_scheme_magnitude = {
     .row =
         LAC_ROW(lac_scheme, "magnitude", "least magnitudes become 0: N:M, or without m by density"),
     .params = params,
-    .formats = "nm coo",
+    .formats = "nm csr",
     .finish = finish,
     .alias = "nm:n:m",
 };

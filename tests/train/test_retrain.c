@@ -247,7 +247,7 @@ static void test_pruned_weights_stay_zero(void **state)
 {
     (void)state;
     masked("magnitude:n=2,m=4", "nm");
-    masked("magnitude:density=0.2", "coo");
+    masked("magnitude:density=0.2", "csr");
 }
 
 /* Zeros in a dense constant are held too; float16 behind a Cast stays float16. */
