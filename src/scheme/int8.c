@@ -30,31 +30,39 @@ static lac_status quantize(lac_weight *weight, const lac_ranges *ranges, lac_err
     return status;
 }
 
+/* On what schemes before this one made of the network. */
+static lac_status calibrate(lac_compression *compression, int64_t samples, lac_ranges *ranges,
+                            lac_error *err)
+{
+    const lac_calibration *calibration = compression->calibration;
+    lac_graph *draft;
+    LAC_TRY(lac_weights_draft(compression, &draft, err));
+    lac_status status = lac_ranges_collect(
+        ranges, draft, samples < calibration->samples ? samples : calibration->samples,
+        calibration->sample, calibration->context, compression->progress,
+        compression->progress_context, err);
+    lac_graph_free(draft);
+    return status;
+}
+
 static lac_status finish(lac_compression *compression, const lac_params *params, lac_error *err)
 {
-    lac_ranges ranges = {0};
+    lac_ranges collected = {0};
+    const lac_ranges *ranges = &collected;
     const lac_calibration *calibration = compression->calibration;
     bool asked = strcmp(lac_params_text(params, "activations"), "int8") == 0;
     if (asked && !calibration && params->is_set[0])
         return lac_fail(err, LAC_ERROR_INPUT,
                         "activations=int8 needs calibration data: give --meta FILE with a task "
                         "(docs/data.md)");
-    if (asked && calibration) {
-        int64_t samples = lac_params_int(params, "samples");
-        if (samples > calibration->samples)
-            samples = calibration->samples;
-        lac_graph *draft; /* what schemes before this one made of the network */
-        LAC_TRY(lac_weights_draft(compression, &draft, err));
-        lac_status collected =
-            lac_ranges_collect(&ranges, draft, samples, calibration->sample, calibration->context,
-                               compression->progress, compression->progress_context, err);
-        lac_graph_free(draft);
-        LAC_TRY(collected);
-    }
+    if (asked && compression->ranges)
+        ranges = compression->ranges;
+    else if (asked && calibration)
+        LAC_TRY(calibrate(compression, lac_params_int(params, "samples"), &collected, err));
     lac_status status = LAC_OK;
     for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
-        status = quantize(&compression->weights[i], &ranges, err);
-    lac_ranges_release(&ranges);
+        status = quantize(&compression->weights[i], ranges, err);
+    lac_ranges_release(&collected);
     return status;
 }
 
