@@ -29,6 +29,11 @@ int lac_threads(void)
 #endif
 }
 
+int lac_parallel_width(void)
+{
+    return lac_threads();
+}
+
 void lac_threads_calm(char **argv)
 {
     if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY"))

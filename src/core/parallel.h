@@ -10,6 +10,9 @@
 void lac_parallel_for(int64_t count, int64_t grain,
                       void (*body)(void *context, int64_t begin, int64_t end), void *context);
 
+/* The most ranges that lac_parallel_for makes now: for kernels that keep memory per range. */
+int lac_parallel_width(void);
+
 /* For main() of a program, first of all: threads that wait for work spin so long (tens of
  * milliseconds) that on a machine with other work they hold up the very thread they wait for, and a
  * run takes a hundred times longer. How long they spin is read from the environment before main;

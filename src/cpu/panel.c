@@ -83,13 +83,15 @@ bool lac_panel_can_run(const lac_panel_family *family, const lac_layer *layer, c
     return !family->can_run || family->can_run(packed, why, why_size);
 }
 
-/* Measured on one core of an AMD EPYC (family 25, model 17) by bench_kernels: bringing an
- * activation into panels, finishing an output, starting. */
-#define SECONDS_PER_ACTIVATION 0.16e-9
-#define SECONDS_PER_OUTPUT     0.3e-9
-#define SECONDS_PER_PANEL      0.03e-9 /* of an output that stays in panels */
-#define SECONDS_PER_GATHER     4.4e-9  /* 256 bytes */
-#define SECONDS_PER_CALL       1e-6
+/* Measured on one core of an AMD EPYC (family 25, model 17) by bench_kernels: bringing a float or a
+ * byte into panels, finishing an output, turning it into a row, starting. */
+#define SECONDS_PER_FLOAT  0.16e-9
+#define SECONDS_PER_BYTE   0.03e-9
+#define SECONDS_PER_SUM    0.03e-9 /* floats: made in place */
+#define SECONDS_PER_OUTPUT 0.14e-9
+#define SECONDS_PER_TURN   0.16e-9
+#define SECONDS_PER_GATHER 4.4e-9 /* 256 bytes */
+#define SECONDS_PER_CALL   1e-6
 
 double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
 {
@@ -110,9 +112,12 @@ double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
     }
     seconds += family->seconds(packed, (int64_t)columns);
     if (layer->input_layout == LAC_LAYOUT_ROWS)
-        seconds += SECONDS_PER_ACTIVATION * inputs;
+        seconds += (family->integer ? SECONDS_PER_BYTE : SECONDS_PER_FLOAT) * inputs;
     bool rows = layer->output_layout == LAC_LAYOUT_ROWS;
-    return seconds + (rows ? SECONDS_PER_OUTPUT : SECONDS_PER_PANEL) * m * (double)shape.n;
+    double per_output = family->integer || rows ? SECONDS_PER_OUTPUT : SECONDS_PER_SUM;
+    if (rows)
+        per_output += SECONDS_PER_TURN;
+    return seconds + per_output * m * (double)shape.n;
 }
 
 /* ---- preparation ------------------------------------------------------------------------------

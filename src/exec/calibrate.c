@@ -58,10 +58,8 @@ static double error_at(const lac_range *range, double top, int levels)
     return error;
 }
 
-float lac_range_scale(const lac_range *range, bool *is_unsigned)
+static float best_scale(const lac_range *range, int levels)
 {
-    *is_unsigned = range->low >= 0;
-    int levels = *is_unsigned ? 255 : 127;
     double largest = fmax(range->high, -range->low);
     if (!(largest > 0))
         return 1;
@@ -74,6 +72,17 @@ float lac_range_scale(const lac_range *range, bool *is_unsigned)
         }
     }
     return (float)(best / levels);
+}
+
+float lac_range_scale(const lac_range *range, bool *is_unsigned)
+{
+    *is_unsigned = range->low >= 0;
+    return best_scale(range, *is_unsigned ? 255 : 127);
+}
+
+float lac_range_signed_scale(const lac_range *range)
+{
+    return best_scale(range, 127);
 }
 
 static struct lac_layer_range *find(const lac_ranges *ranges, const char *name, lac_role role)

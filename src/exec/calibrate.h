@@ -20,6 +20,8 @@ void lac_range_add(lac_range *range, const lac_tensor *tensor); /* float32 */
 /* The step of the 8-bit grid with the least mean squared error over what was seen: 0..255 steps
  * when nothing was negative (*is_unsigned), else -127..127. 1 when all was zero. */
 float lac_range_scale(const lac_range *range, bool *is_unsigned);
+/* The same for -127..127, whatever was seen. */
+float lac_range_signed_scale(const lac_range *range);
 
 /* Ranges of every layer's arriving operands, found by running the network. */
 typedef struct lac_ranges {

@@ -33,6 +33,19 @@ enum {
     LAC_IN_COUNT
 };
 
+/* Inputs of the private operator Attention; scales of int8 operands and of the probabilities, all or
+ * none. */
+enum {
+    LAC_ATTENTION_Q,
+    LAC_ATTENTION_K,
+    LAC_ATTENTION_V,
+    LAC_ATTENTION_MASK,
+    LAC_ATTENTION_SCALE, /* of q, then k, v, probabilities */
+    LAC_ATTENTION_Y_SCALE = LAC_ATTENTION_SCALE + 4,
+    LAC_ATTENTION_Y_ZERO,
+    LAC_ATTENTION_COUNT
+};
+
 /* ---- fast bodies of operators (fast.c): same results as the row's run up to rounding ----------
  */
 

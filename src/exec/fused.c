@@ -42,13 +42,24 @@ static const lac_tensor *input(const lac_call *call, int i)
     return i < call->n_in ? call->in[i] : NULL;
 }
 
-/* Float32, or the bytes that the readers want. */
-static lac_dtype output_dtype(const lac_call *call)
+/* Float32, or the bytes that the readers want; the scale is input `at`, the zero point behind it.
+ */
+static lac_dtype output_dtype(const lac_call *call, int at)
 {
-    const lac_tensor *zero = input(call, LAC_IN_Y_ZERO);
-    if (!input(call, LAC_IN_Y_SCALE))
+    const lac_tensor *zero = input(call, at + 1);
+    if (!input(call, at))
         return LAC_F32;
     return zero ? zero->dtype : LAC_U8;
+}
+
+static void output_scale(const lac_call *call, int at, lac_layer *layer)
+{
+    const lac_tensor *scale = input(call, at), *zero = input(call, at + 1);
+    layer->output.dtype = output_dtype(call, at);
+    if (scale && scale->data) {
+        layer->output_scale = ((const float *)scale->data)[0];
+        layer->output_zero = zero && zero->data ? (int32_t)lac_tensor_get(zero, 0) : 0;
+    }
 }
 
 static void epilogue(const lac_call *call, lac_layer *layer)
@@ -79,12 +90,7 @@ static void epilogue(const lac_call *call, lac_layer *layer)
         w->scale = w_scale->data;
         w->scale_count = lac_tensor_count(w_scale);
     }
-    const lac_tensor *y_scale = input(call, LAC_IN_Y_SCALE), *y_zero = input(call, LAC_IN_Y_ZERO);
-    layer->output.dtype = output_dtype(call);
-    if (y_scale && y_scale->data) {
-        layer->output_scale = ((const float *)y_scale->data)[0];
-        layer->output_zero = y_zero && y_zero->data ? (int32_t)lac_tensor_get(y_zero, 0) : 0;
-    }
+    output_scale(call, LAC_IN_Y_SCALE, layer);
 }
 
 /* Reached only when no kernel takes the layer, which the portable rows do not let happen. */
@@ -106,7 +112,7 @@ static lac_status gemm_infer(const lac_call *call, lac_error *err)
     if (x->dims[x->rank - 1] != w->dims[rows])
         return lac_fail(err, LAC_ERROR_INPUT, "x has %lld columns, w wants %lld",
                         (long long)x->dims[x->rank - 1], (long long)w->dims[rows]);
-    call->out[0] = lac_tensor_view(output_dtype(call), x->rank, x->dims, NULL);
+    call->out[0] = lac_tensor_view(output_dtype(call, LAC_IN_Y_SCALE), x->rank, x->dims, NULL);
     call->out[0].dims[x->rank - 1] = w->dims[!rows];
     return LAC_OK;
 }
@@ -174,7 +180,7 @@ static lac_status conv_infer(const lac_call *call, lac_error *err)
     lac_conv_shape shape;
     LAC_TRY(lac_conv_read(&plain, 0, 1, &shape, err));
     LAC_TRY(lac_conv_infer(&plain, &shape, LAC_F32, err));
-    call->out[0].dtype = output_dtype(call);
+    call->out[0].dtype = output_dtype(call, LAC_IN_Y_SCALE);
     if (is_last(call))
         call->out[0] = permuted(&call->out[0], true);
     return LAC_OK;
@@ -199,8 +205,8 @@ static lac_status conv_layer(const lac_call *call, lac_layer *layer, lac_error *
     return LAC_OK;
 }
 
-/* ---- Attention: q, k, v [batch][tokens][heads * dim], additive mask, y like q
- * ----------------------------- */
+/* ---- Attention: q, k, v [batch][tokens][heads * dim], float or int8 with scales, additive mask, y
+ * like q ----------------------------- */
 
 static lac_status attention_infer(const lac_call *call, lac_error *err)
 {
@@ -212,13 +218,14 @@ static lac_status attention_infer(const lac_call *call, lac_error *err)
             (i == 2 && t->dims[1] != call->in[1]->dims[1]))
             return lac_fail(err, LAC_ERROR_INPUT, "input %d does not fit the others", i);
     }
-    call->out[0] = lac_tensor_view(LAC_F32, 3, call->in[0]->dims, NULL);
+    call->out[0] =
+        lac_tensor_view(output_dtype(call, LAC_ATTENTION_Y_SCALE), 3, call->in[0]->dims, NULL);
     return LAC_OK;
 }
 
 static lac_status attention_layer(const lac_call *call, lac_layer *layer, lac_error *err)
 {
-    const lac_tensor *q = call->in[0], *k = call->in[1], *mask = input(call, 3);
+    const lac_tensor *q = call->in[0], *k = call->in[1], *mask = input(call, LAC_ATTENTION_MASK);
     int64_t heads = lac_node_int(call->node, "heads", 1), dim = q->dims[2] / heads;
     LAC_TRY(lac_layer_begin(layer, "attention", err));
     LAC_TRY(lac_layer_dim_set(layer, "heads", heads, err));
@@ -239,6 +246,16 @@ static lac_status attention_layer(const lac_call *call, lac_layer *layer, lac_er
     layer->softmax_scale = (double)lac_node_float(call->node, "scale", 1);
     layer->output = lac_tensor_view(LAC_F32, 4, (int64_t[]){q->dims[0], q->dims[1], heads, dim},
                                     call->out[0].data);
+    for (int i = 0; i < 4; i++) {
+        static const int roles[] = {LAC_ROLE_QUERY, LAC_ROLE_KEY, LAC_ROLE_VALUE,
+                                    LAC_ROLE_ACTIVATIONS};
+        const lac_tensor *scale = input(call, LAC_ATTENTION_SCALE + i);
+        if (scale) {
+            layer->operand[roles[i]].scale = scale->data;
+            layer->operand[roles[i]].scale_count = 1;
+        }
+    }
+    output_scale(call, LAC_ATTENTION_Y_SCALE, layer);
     return LAC_OK;
 }
 

@@ -1,11 +1,18 @@
 /* softmax(q k^T * scale + mask) v becomes one operator whose operands are stored tokens first,
  * [batch][tokens][heads * dim]: that is what the products before write and the product behind
  * reads, so the Reshape, Transpose, Split and Squeeze in between vanish. Where one product makes
- * q, k and v together, its weights are cut in three. */
+ * q, k and v together, its weights are cut in three.
+ *
+ * Where q, k and v each go through a QuantizeLinear / DequantizeLinear pair of int8 with zero point
+ * 0, and the probabilities through one of uint8, the operator takes the integers and their scales;
+ * q, k and v are quantised as they come, tokens first. A constant factor in front of such a pair
+ * goes into its scale, which may take an element on the edge between two steps to the other side.
+ * With some of the four pairs only, the operators run one by one. */
 #include "exec/pass.h"
 
 #include "core/memory.h"
 
+#include <math.h>
 #include <string.h>
 
 static bool has_perm(const lac_node *node, int n, const int64_t *perm)
@@ -149,6 +156,8 @@ typedef struct found {
     int64_t heads, dim;
     float scale;
     int mask, out;
+    int pair[4];    /* QuantizeLinear of q, k, v and the probabilities, or -1 */
+    float inner[3]; /* constant factor in front of it */
 } found;
 
 /* `value` = [batch][heads][tokens][dim]: where does it come from, tokens first? `which` 0..2. */
@@ -212,14 +221,84 @@ static int unscaled(const lac_graph *graph, int value, float *scale)
     return value;
 }
 
+/* Both nodes of a pair have this zero point: 0 of `dtype`. */
+static bool is_zero(const lac_graph *graph, const lac_node *node, lac_dtype dtype)
+{
+    if (node->n_in < 3 || node->in[2] < 0)
+        return dtype == LAC_U8;
+    const lac_tensor *zero = lac_constant_of(graph, node->in[2]);
+    return zero && zero->dtype == dtype && lac_tensor_count(zero) == 1 &&
+           lac_tensor_get(zero, 0) == 0;
+}
+
+/* Takes the pair before *value off, if there is one; false: one that no kernel takes. */
+static bool unpaired(const lac_graph *graph, int *value, int which, found *f)
+{
+    lac_node *back = lac_made_by(graph, *value, "DequantizeLinear");
+    lac_dtype dtype = which < 3 ? LAC_I8 : LAC_U8;
+    float scale, again;
+    if (!back)
+        return true;
+    lac_node *q = lac_made_by(graph, back->in[0], "QuantizeLinear");
+    if (!q || f->pair[which] >= 0 || !lac_number_of(graph, q->in[1], &scale) ||
+        !lac_number_of(graph, back->in[1], &again) || scale != again || !isnormal(scale) ||
+        scale < 0 || !is_zero(graph, q, dtype) || !is_zero(graph, back, dtype))
+        return false;
+    if (which == 3 && scale * 255 < 0.99999f) /* a probability of 1 is more than 255 steps */
+        return false;
+    f->pair[which] = (int)(q - graph->nodes);
+    *value = q->in[0];
+    return true;
+}
+
+/* Takes off what may stand between a product and its operand: factors, a pair, factors. */
+static bool opened(const lac_graph *graph, int *value, int which, found *f)
+{
+    float factor = 1;
+    if (f->pair[which] < 0) {
+        *value = unscaled(graph, *value, &f->scale);
+        if (!unpaired(graph, value, which, f))
+            return false;
+    }
+    if (f->pair[which] < 0)
+        return true;
+    *value = unscaled(graph, *value, &factor);
+    f->inner[which] *= factor;
+    f->scale *= factor;
+    return isnormal(f->inner[which]) && f->inner[which] > 0;
+}
+
+static bool pairs_fit(const found *f)
+{
+    int pairs = 0;
+    for (int i = 0; i < 4; i++)
+        pairs += f->pair[i] >= 0;
+    return pairs == 0 || pairs == 4;
+}
+
 static bool match(const lac_graph *graph, const lac_node *softmax, found *f)
 {
-    *f = (found){.q = -1, .k = -1, .v = -1, .z = {-1, -1, -1}, .joint = -1, .mask = -1, .scale = 1};
-    int s = softmax->in[0], rank = graph->values[s].rank;
+    *f = (found){.q = -1,
+                 .k = -1,
+                 .v = -1,
+                 .z = {-1, -1, -1},
+                 .joint = -1,
+                 .mask = -1,
+                 .scale = 1,
+                 .pair = {-1, -1, -1, -1},
+                 .inner = {1, 1, 1}};
+    int s = softmax->in[0], rank = graph->values[s].rank, p = softmax->out[0];
     int64_t axis = lac_node_int(softmax, "axis", graph->opset >= 13 ? -1 : 1);
-    lac_node *behind = lac_only_reader(graph, softmax->out[0]);
+    lac_node *behind = lac_only_reader(graph, p);
+    if (lac_is_op(behind, "QuantizeLinear") &&
+        lac_is_op(behind = lac_only_reader(graph, behind->out[0]), "DequantizeLinear")) {
+        int value = p = behind->out[0];
+        if (!unpaired(graph, &value, 3, f) || value != softmax->out[0])
+            return false;
+        behind = lac_only_reader(graph, p);
+    }
     if ((rank != 3 && rank != 4) || (axis != -1 && axis != rank - 1) ||
-        !lac_is_op(behind, "MatMul") || behind->in[0] != softmax->out[0])
+        !lac_is_op(behind, "MatMul") || behind->in[0] != p || behind->in[1] == p)
         return false;
     lac_node *add = lac_made_by(graph, s, "Add");
     if (add) {
@@ -235,14 +314,20 @@ static bool match(const lac_graph *graph, const lac_node *softmax, found *f)
     lac_node *scores = lac_made_by(graph, s, "MatMul");
     if (!scores || !lac_only_reader(graph, s))
         return false;
-    int q = unscaled(graph, scores->in[0], &f->scale);
-    int k = unscaled(graph, scores->in[1], &f->scale), v = behind->in[1];
+    int q = scores->in[0], k = scores->in[1], v = behind->in[1];
+    if (!opened(graph, &q, 0, f) || !opened(graph, &k, 1, f) || !unpaired(graph, &v, 2, f))
+        return false;
     lac_node *turn = lac_made_by(graph, k, "Transpose");
+    int turned = turn ? turn->in[0] : -1;
+    if (turn && !opened(graph, &turned, 1, f)) /* the same may stand before it */
+        return false;
+    if (!pairs_fit(f))
+        return false;
     if (rank == 3) {
         if (!PERM(turn, 0, 2, 1))
             return false;
         f->q = q;
-        f->k = turn->in[0];
+        f->k = turned;
         f->v = v;
         f->heads = 1;
         f->out = behind->out[0];
@@ -255,14 +340,14 @@ static bool match(const lac_graph *graph, const lac_node *softmax, found *f)
     if (!trace(graph, q, 0, f) || !trace(graph, v, 2, f))
         return false;
     if (PERM(turn, 0, 2, 3, 1)) { /* straight from tokens first */
-        lac_node *reshape = lac_made_by(graph, turn->in[0], "Reshape");
-        const lac_value *z = &graph->values[turn->in[0]];
+        lac_node *reshape = lac_made_by(graph, turned, "Reshape");
+        const lac_value *z = &graph->values[turned];
         const lac_value *x = reshape ? &graph->values[reshape->in[0]] : NULL;
         if (z->dims[2].size != f->heads || z->dims[3].size != f->dim)
             return false;
-        f->z[1] = x && x->rank == 3 && x->dims[2].size == f->heads * f->dim ? reshape->in[0]
-                                                                            : turn->in[0];
-    } else if (!PERM(turn, 0, 1, 3, 2) || !trace(graph, turn->in[0], 1, f)) {
+        f->z[1] =
+            x && x->rank == 3 && x->dims[2].size == f->heads * f->dim ? reshape->in[0] : turned;
+    } else if (!PERM(turn, 0, 1, 3, 2) || !trace(graph, turned, 1, f)) {
         return false;
     }
     /* all from one value, or none */
@@ -280,10 +365,32 @@ static bool match(const lac_graph *graph, const lac_node *softmax, found *f)
     return true;
 }
 
+/* Operand `which` as the integers of its pair; the value of their scale in *scale. */
+static lac_status quantised(lac_graph *graph, const found *f, int which, int *value, int *scale,
+                            lac_error *err)
+{
+    int in[3] = {*value, graph->nodes[f->pair[which]].in[1], graph->nodes[f->pair[which]].in[2]};
+    if (f->inner[which] != 1) {
+        lac_tensor t;
+        LAC_TRY(lac_tensor_copy(&t, &graph->values[in[1]].constant, err));
+        ((float *)t.data)[0] /= f->inner[which];
+        lac_status status = lac_graph_constant(graph, NULL, &t, &in[1], err);
+        lac_tensor_release(&t);
+        LAC_TRY(status);
+    }
+    *scale = in[1];
+    LAC_TRY(add_node(graph, "", "QuantizeLinear", 3, in, in[0], value, NULL, err));
+    graph->values[*value].dtype = LAC_I8;
+    return LAC_OK;
+}
+
 static lac_status rewrite(lac_graph *graph, found *f, const char *name, lac_error *err)
 {
-    int in[4] = {f->q, f->k, f->v, f->mask}, parts[3];
+    int in[LAC_ATTENTION_COUNT] = {f->q, f->k, f->v, f->mask}, parts[3];
+    bool integers = f->pair[0] >= 0;
     lac_node *node;
+    for (int i = LAC_ATTENTION_SCALE; i < LAC_ATTENTION_COUNT; i++)
+        in[i] = -1;
     if (f->joint >= 0) {
         LAC_TRY(parts_of(graph, f->joint, 3, parts, err));
         for (int i = 0; i < 3; i++)
@@ -299,9 +406,13 @@ static lac_status rewrite(lac_graph *graph, found *f, const char *name, lac_erro
             LAC_TRY(add_node(graph, "", "Reshape", 2, flat, -1, &in[i], NULL, err));
         }
     }
+    for (int i = 0; i < 3 && integers; i++)
+        LAC_TRY(quantised(graph, f, i, &in[i], &in[LAC_ATTENTION_SCALE + i], err));
+    if (integers)
+        in[LAC_ATTENTION_SCALE + 3] = graph->nodes[f->pair[3]].in[1];
     int old = graph->values[f->out].producer;
     lac_delete_node(&graph->nodes[old]);
-    LAC_TRY(lac_graph_node(graph, LAC_EXEC_DOMAIN, "Attention", name, f->mask >= 0 ? 4 : 3, in, 1,
+    LAC_TRY(lac_graph_node(graph, LAC_EXEC_DOMAIN, "Attention", name, LAC_ATTENTION_COUNT, in, 1,
                            &f->out, &node, err));
     LAC_TRY(lac_node_set_int(graph, node, "heads", f->heads, err));
     return lac_node_set_float(graph, node, "scale", f->scale, err);

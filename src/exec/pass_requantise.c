@@ -96,14 +96,17 @@ lac_status lac_pass_requantise(lac_graph *graph, lac_error *err)
     LAC_TRY(move_all_up(graph, err));
     for (int p = 0; p < graph->n_nodes; p++) {
         lac_node *product = &graph->nodes[p];
-        if ((!lac_is_fused(product, "Gemm") && !lac_is_fused(product, "Conv")) ||
-            product->in[LAC_IN_Y_SCALE] >= 0 || product->in[LAC_IN_X_SCALE] < 0)
+        bool attention = lac_is_fused(product, "Attention");
+        int x_scale = attention ? LAC_ATTENTION_SCALE : LAC_IN_X_SCALE;
+        int y_scale = attention ? LAC_ATTENTION_Y_SCALE : LAC_IN_Y_SCALE;
+        if ((!attention && !lac_is_fused(product, "Gemm") && !lac_is_fused(product, "Conv")) ||
+            product->in[y_scale] >= 0 || product->in[x_scale] < 0)
             continue;
         lac_node *q = lac_only_reader(graph, product->out[0]);
         if (!lac_is_op(q, "QuantizeLinear") || q->in[0] != product->out[0] || !is_simple(graph, q))
             continue;
-        product->in[LAC_IN_Y_SCALE] = q->in[1];
-        product->in[LAC_IN_Y_ZERO] = q->n_in > 2 ? q->in[2] : -1;
+        product->in[y_scale] = q->in[1];
+        product->in[y_scale + 1] = q->n_in > 2 ? q->in[2] : -1;
         product->out[0] = q->out[0];
         graph->values[q->out[0]].producer = p;
         lac_delete_node(q);

@@ -1,6 +1,7 @@
 /* int8: weights on a symmetric grid of 127 steps per output channel, activations of the same layers
  * on an 8-bit grid per tensor (0..255 where nothing is negative), its step chosen by least squared
- * error over calibration data, run through the network as the schemes before this one left it. What
+ * error over calibration data, run through the network as the schemes before this one left it; the
+ * operands and probabilities of attention too (attention.c). What
  * rounding the weights adds to each output on average is taken off the bias (shift.c). The graph
  * says it with QuantizeLinear / DequantizeLinear pairs. */
 #include "core/memory.h"
@@ -51,6 +52,7 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
     const lac_ranges *ranges = &collected;
     const lac_calibration *calibration = compression->calibration;
     bool asked = strcmp(lac_params_text(params, "activations"), "int8") == 0;
+    bool attention = strcmp(lac_params_text(params, "attention"), "int8") == 0;
     if (asked && !calibration && params->is_set[0])
         return lac_fail(err, LAC_ERROR_INPUT,
                         "activations=int8 needs calibration data: give --meta FILE with a task "
@@ -62,16 +64,21 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
     lac_status status = LAC_OK;
     for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
         status = quantize(&compression->weights[i], ranges, err);
+    if (status == LAC_OK && attention && ranges->n)
+        status = lac_attention_write(compression, ranges, err);
     lac_ranges_release(&collected);
     return status;
 }
 
-static const lac_param params[] = {{"activations", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8",
-                                    "int8|float", LAC_OPTION, "",
-                                    "activations on an 8-bit grid too, or weights only"},
-                                   {"samples", LAC_PARAM_INT, "", 64, 1, 100000, NULL, NULL,
-                                    LAC_OPTION, "", "calibration samples, at most"},
-                                   {0}};
+static const lac_param params[] = {
+    {"activations", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8", "int8|float", LAC_OPTION, "",
+     "activations on an 8-bit grid too, or weights only"},
+    {"samples", LAC_PARAM_INT, "", 64, 1, 100000, NULL, NULL, LAC_OPTION, "",
+     "calibration samples, at most"},
+    {"attention", LAC_PARAM_CHOICE, "", 0, 0, 0, "int8", "int8|float", LAC_OPTION, "",
+     "operands and probabilities of attention on an 8-bit grid, "
+     "where activations are"},
+    {0}};
 
 const lac_scheme lac_scheme_int8 = {
     .row = LAC_ROW(lac_scheme, "int8", "8-bit weights per output channel, calibrated activations"),

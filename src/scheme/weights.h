@@ -25,6 +25,11 @@ lac_status lac_weight_shift(lac_weight *weight, const float *before,
 /* Takes the shift off the bias of node `n` when it is the weight's only reader. */
 lac_status lac_shift_write(lac_compression *compression, const lac_weight *weight, int n,
                            lac_error *err);
+struct lac_ranges; /* exec/calibrate.h */
+/* Puts the operands of every attention whose ranges are known on int8 grids, and its probabilities
+ * on one of uint8, as pairs in compression->graph. */
+lac_status lac_attention_write(lac_compression *compression, const struct lac_ranges *ranges,
+                               lac_error *err);
 /* A copy of the graph with the weights as the schemes have left them so far, as float32 constants:
  * what calibration must run. The copy shares their bytes; free it before anyone edits them. */
 lac_status lac_weights_draft(const lac_compression *compression, lac_graph **draft, lac_error *err);

@@ -364,11 +364,11 @@ static void each(const char *kind, const char *const *texts, int count)
 static void test_matrices(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"gemm:m=1,n=1,k=1",     "gemm:m=1,n=70,k=130",
-                                        "gemm:m=1,n=130,k=516", "gemm:m=15,n=17,k=33",
-                                        "gemm:m=33,n=66,k=64",  "gemm:m=64,n=64,k=100",
-                                        "gemm:m=65,n=31,k=65",  "gemm:m=130,n=130,k=72"};
-    each("gemm", texts, 8);
+    static const char *const texts[] = {
+        "gemm:m=1,n=1,k=1",    "gemm:m=1,n=70,k=130",   "gemm:m=1,n=130,k=516",
+        "gemm:m=15,n=17,k=33", "gemm:m=33,n=66,k=64",   "gemm:m=64,n=64,k=100",
+        "gemm:m=65,n=31,k=65", "gemm:m=130,n=130,k=72", "gemm:m=66,n=67,k=1541"};
+    each("gemm", texts, 9);
 }
 
 static void test_windows(void **state)

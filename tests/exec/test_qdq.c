@@ -283,21 +283,16 @@ static void left_alone(void **state)
     }
 }
 
-/* One product makes q, k and v: its int8 weights are cut in three. */
-static void attention(void **state)
+enum { NO_PAIRS, ALL_PAIRS, FACTORS, BEFORE_TURN, THREE_PAIRS, ODD_PAIR, OTHER_SCALE, KINDS };
+
+/* x in pieces of attention, with pairs of some kind at its products. */
+static int attention_of(int y, int kind)
 {
-    (void)state;
     lac_node *made;
-    int part[3], head[3];
-    OK(lac_graph_make(&graph, "g", 13, &err));
-    int x = pair(input("x", DIMS(1, 10, 16)), LAC_I8, 1 / 127.0, 0);
-    int w = weights(DIMS(16, 48), 1, 0);
-    int y = node("MatMul", 2, (int[]){x, w}, NULL);
-    y = node("Add", 2, (int[]){y, constant(LAC_F32, DIMS(48), 0.01, 0)}, NULL);
     lac_tensor shape;
+    int part[3], head[3], dims, axes, flat;
     OK(lac_tensor_make(&shape, LAC_I64, 1, (int64_t[]){5}, &err));
     memcpy(shape.data, (int64_t[]){1, 10, 3, 2, 8}, 40);
-    int dims, axes, flat;
     OK(lac_graph_constant(graph, NULL, &shape, &dims, &err));
     y = node("Reshape", 2, (int[]){y, dims}, NULL);
     y = node("Transpose", 1, &y, &made);
@@ -308,20 +303,61 @@ static void attention(void **state)
     axes = constant(LAC_I64, DIMS(1), 0, 0);
     for (int i = 0; i < 3; i++)
         head[i] = node("Squeeze", 2, (int[]){part[i], axes}, NULL);
+    if (kind == FACTORS) {
+        head[0] = node("Mul", 2, (int[]){head[0], constant(LAC_F32, 0, NULL, 0, 0.25)}, NULL);
+        head[1] = node("Div", 2, (int[]){head[1], constant(LAC_F32, 0, NULL, 0, 2)}, NULL);
+    }
+    if (kind == BEFORE_TURN)
+        head[1] = pair(head[1], LAC_I8, 0.013, 0);
     int turned = node("Transpose", 1, &head[1], &made);
     OK(lac_node_set_ints(graph, made, "perm", 4, (int64_t[]){0, 1, 3, 2}, &err));
+    if (kind != NO_PAIRS) {
+        head[0] = pair(head[0], LAC_I8, kind == FACTORS ? 0.003 : 0.012, kind == ODD_PAIR);
+        head[2] = pair(head[2], LAC_I8, 0.014, 0);
+        if (kind != BEFORE_TURN)
+            turned = pair(turned, LAC_I8, 0.013, 0);
+    }
+    if (kind == FACTORS)
+        head[0] = node("Mul", 2, (int[]){constant(LAC_F32, 0, NULL, 0, 3), head[0]}, NULL);
     y = node("MatMul", 2, (int[]){head[0], turned}, NULL);
+    if (kind == ALL_PAIRS)
+        y = node("Add", 2, (int[]){y, constant(LAC_F32, DIMS(1, 1, 10, 10), 0.01, -0.5)}, NULL);
     y = node("Softmax", 1, &y, &made);
     OK(lac_node_set_int(graph, made, "axis", -1, &err));
+    if (kind != NO_PAIRS && kind != THREE_PAIRS)
+        y = pair(y, LAC_U8, kind == OTHER_SCALE ? 1 / 500.0 : 1 / 255.0, 0);
     y = node("MatMul", 2, (int[]){y, head[2]}, NULL);
     y = node("Transpose", 1, &y, &made);
     OK(lac_node_set_ints(graph, made, "perm", 4, (int64_t[]){0, 2, 1, 3}, &err));
     OK(lac_tensor_make(&shape, LAC_I64, 1, (int64_t[]){3}, &err));
     memcpy(shape.data, (int64_t[]){1, 10, 16}, 24);
     OK(lac_graph_constant(graph, NULL, &shape, &flat, &err));
-    OK(lac_graph_output(graph, node("Reshape", 2, (int[]){y, flat}, NULL), &err));
-    lac_tensor in = sample(DIMS(1, 10, 16));
-    assert_int_equal(agree(&in, 1), 3);
+    return node("Reshape", 2, (int[]){y, flat}, NULL);
+}
+
+/* One product makes q, k and v: cut in three. With pairs around its operands and its probabilities
+ * attention too computes with integers, its operands come as bytes from the products, and it
+ * writes bytes to a product behind; with other pairs nothing is made one layer. */
+static void attention(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < KINDS; kind++) {
+        bool integers = kind > NO_PAIRS && kind < THREE_PAIRS;
+        OK(lac_graph_make(&graph, "g", 13, &err));
+        int x = pair(input("x", DIMS(1, 10, 16)), LAC_I8, 1 / 127.0, 0);
+        int y = node("MatMul", 2, (int[]){x, weights(DIMS(16, 48), 1, 0)}, NULL);
+        y = node("Add", 2, (int[]){y, constant(LAC_F32, DIMS(48), 0.01, 0)}, NULL);
+        y = attention_of(y, kind);
+        if (kind == FACTORS)
+            y = node("MatMul", 2, (int[]){pair(y, LAC_I8, 0.01, 0), weights(DIMS(16, 12), 1, 0)},
+                     NULL);
+        OK(lac_graph_output(graph, y, &err));
+        lac_tensor in = sample(DIMS(1, 10, 16));
+        int quantizers = integers || kind == NO_PAIRS ? 1 : kind == THREE_PAIRS ? 4 : 5;
+        int layers = integers || kind == NO_PAIRS ? 3 + integers + (kind == FACTORS) : 1;
+        print_message("pairs of kind %d\n", kind);
+        assert_int_equal(agree(&in, quantizers), layers);
+    }
 }
 
 static lac_status calibration_sample(void *context, int64_t index, lac_tensor *in, lac_error *e)
@@ -389,7 +425,7 @@ static void packed(void **state)
     lac_graph_free(g);
 }
 
-/* A stored network, compressed: every product runs on integers, attention stays fused. */
+/* A stored network, compressed: every product and attention runs on integers. */
 static void glyph(void **state)
 {
     static const char *const schemes[] = {"int8", "nm:2:4+int8"};
@@ -409,8 +445,9 @@ static void glyph(void **state)
         print_message("%s: fused against unfused %g\n", schemes[i], off);
         assert_true(off < 0.03); /* float rounding flips single steps of later grids */
         if (isa & LAC_ISA_VNNI)
-            assert_int_equal(count_integer(a),
-                             count_steps(a, "gemm", NULL) + count_steps(a, "conv", NULL));
+            assert_int_equal(count_integer(a), count_steps(a, NULL, "gemm") +
+                                                   count_steps(a, NULL, "conv") +
+                                                   count_steps(a, NULL, "attention"));
         assert_int_equal(count_steps(a, "attention", NULL), count_steps(o, "attention", NULL));
         assert_true(count_steps(a, "attention", NULL) > 0);
         lac_session_free(o);

@@ -139,23 +139,15 @@ static void dot(const lac_packed *packed, int64_t begin, int64_t end, const void
 }
 
 /* Measured on one core of an AMD EPYC (family 25, model 17): a word of weights times 8 columns, of
- * single rows and of rows that share loads; bytes of weights for one token. */
-#define SECONDS_SINGLE   0.45e-9
-#define SECONDS_SHARED   0.36e-9
+ * single rows and of rows that share loads, a row's start and end; a byte of weights for one token.
+ */
+#define SECONDS_SINGLE   0.55e-9
+#define SECONDS_SHARED   0.47e-9
 #define SECONDS_ROW      6e-9
-#define SECONDS_BYTE_1X4 0.1e-9
-#define SECONDS_BYTE     0.06e-9
-
-static double seconds(const lac_packed *packed, int64_t columns)
-{
-    double values = (double)packed->field[2].dims[0];
-    int64_t r = lac_params_int(&packed->params, "r");
-    if (columns == 1)
-        return lac_packed_bytes(packed) * (r == 1 ? SECONDS_BYTE_1X4 : SECONDS_BYTE);
-    double vectors = (double)((columns + 7) / 8), tiles = (double)((columns + 63) / 64);
-    return vectors * values / 4 * (r == 1 ? SECONDS_SINGLE : SECONDS_SHARED) +
-           tiles * (double)packed->rows * SECONDS_ROW;
-}
+#define SECONDS_BYTE_1X4 0.05e-9
+#define SECONDS_BYTE     0.046e-9
+#define SECONDS_BYTE_FAR 0.05e-9
+#include "cpu/block_i8_seconds.inc"
 
 static const lac_panel_family family = {
     .layout = LAC_LAYOUT_QUADS,

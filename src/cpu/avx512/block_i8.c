@@ -28,15 +28,22 @@ static inline __attribute__((always_inline)) __m512i spread(const int8_t *p)
 
 #define ROW block_row
 
-/* Output n of 1 x 4 blocks: the weights of four of them are loaded at once. */
-static inline __attribute__((always_inline)) void block_row(const lac_block_i8 *w, int64_t n,
-                                                            const lac_panel_source *source,
-                                                            const bool window, int32_t *sums)
+/* Blocks [at, end) of an output of 1 x 4 blocks; the weights of four of them are loaded at once.
+ * `more`: sums are added to. */
+static inline __attribute__((always_inline)) void
+block_row(const lac_block_i8 *w, int64_t at, int64_t end, const lac_panel_source *source,
+          const bool window, const bool more, int32_t *sums)
 {
-    const uint16_t *col = w->col + w->start[n];
-    const int8_t *v = w->values + 4 * (int64_t)w->start[n];
-    int64_t left = (int64_t)w->start[n + 1] - w->start[n];
+    const uint16_t *col = w->col + at;
+    const int8_t *v = w->values + 4 * at;
+    int64_t left = end - at;
     __m512i sum0 = ZERO, sum1 = ZERO, sum2 = ZERO, sum3 = ZERO;
+    if (more) {
+        sum0 = _mm512_loadu_si512(sums);
+        sum1 = _mm512_loadu_si512(sums + 16);
+        sum2 = _mm512_loadu_si512(sums + 32);
+        sum3 = _mm512_loadu_si512(sums + 48);
+    }
 #define BLOCK(i, word)                                                                             \
     do {                                                                                           \
         const char *x = lac_block_i8_at(source, window, col[i]);                                   \
@@ -61,6 +68,22 @@ static inline __attribute__((always_inline)) void block_row(const lac_block_i8 *
     STORE(sums + 32, sum2);
     STORE(sums + 48, sum3);
 }
+
+/* The first of the blocks [at, end) of a row in column `limit` or behind. */
+static inline __attribute__((always_inline)) int64_t
+block_row_end(const lac_block_i8 *w, int64_t at, int64_t end, int64_t limit)
+{
+    for (; at < end; at += 32) {
+        int64_t left = end - at;
+        __mmask32 inside = left >= 32 ? 0xffffffffu : (1u << left) - 1;
+        __mmask32 before = _mm512_mask_cmplt_epu16_mask(
+            inside, _mm512_maskz_loadu_epi16(inside, w->col + at), _mm512_set1_epi16((short)limit));
+        if (before != 0xffffffffu)
+            return at + __builtin_popcount(before);
+    }
+    return end;
+}
+#define ROW_END block_row_end
 
 #include "cpu/block_i8.inc"
 
@@ -180,24 +203,15 @@ static void dot(const lac_packed *packed, int64_t begin, int64_t end, const void
 }
 
 /* Measured on one core of an AMD EPYC (family 25, model 17): a vpdpbusd of single rows (its load is
- * the limit) and of rows that share loads, a row's start and end; bytes of weights for one token,
- * by height of the blocks. */
-#define SECONDS_SINGLE   0.34e-9
-#define SECONDS_SHARED   0.29e-9
-#define SECONDS_ROW      5e-9
-#define SECONDS_BYTE_1X4 0.055e-9
-#define SECONDS_BYTE     0.04e-9
-
-static double seconds(const lac_packed *packed, int64_t columns)
-{
-    double values = (double)packed->field[2].dims[0];
-    int64_t r = lac_params_int(&packed->params, "r");
-    if (columns == 1)
-        return lac_packed_bytes(packed) * (r == 1 ? SECONDS_BYTE_1X4 : SECONDS_BYTE);
-    double vectors = (double)((columns + 15) / 16), tiles = (double)((columns + 63) / 64);
-    return vectors * values / 4 * (r == 1 ? SECONDS_SINGLE : SECONDS_SHARED) +
-           tiles * (double)packed->rows * SECONDS_ROW;
-}
+ * the limit) and of rows that share loads, a row's start and end; a byte of weights for one token
+ * from a cache, by height of the blocks, and from memory. */
+#define SECONDS_SINGLE   0.325e-9
+#define SECONDS_SHARED   0.275e-9
+#define SECONDS_ROW      4e-9
+#define SECONDS_BYTE_1X4 0.042e-9
+#define SECONDS_BYTE     0.018e-9
+#define SECONDS_BYTE_FAR 0.04e-9
+#include "cpu/block_i8_seconds.inc"
 
 static const lac_panel_family family = {
     .layout = LAC_LAYOUT_QUADS,

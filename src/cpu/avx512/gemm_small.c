@@ -13,7 +13,7 @@
 #define LOAD_PART(p, count) _mm512_maskz_loadu_epi8(~UINT64_C(0) >> (64 - (count)), p)
 #define ONES                ones
 #define TIMES(sum, x, w)    _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(x), w)
-#define SECONDS_BYTE        0.006e-9
+#define SECONDS_BYTE        0.02e-9
 #define SECONDS_BYTE_FAR    0.04e-9
 
 static const _Alignas(64) unsigned char ones[64] = {
