@@ -190,7 +190,6 @@ static lac_status find_forms(lac_auto_work *w, lac_precision *p, double share, l
 /* ---- whole networks */
 
 typedef struct contender {
-    const char *text;
     const lac_precision *p;
     const lac_choice *choice; /* NULL: nothing is touched */
 } contender;
@@ -228,11 +227,8 @@ static lac_status contest(lac_auto_work *w, const contender *list, int n, conten
             *first = list[i];
         } else {
             lac_compression_release(&made);
-            if (status == LAC_OK && strcmp(list[i].text, "packed") == 0 && was_dense)
-                snprintf(result->why, sizeof result->why,
-                         "packed, the whole network takes %.2f of the dense one's time: not "
-                         "enough to leave dense; ",
-                         ratio);
+            if (status == LAC_OK && was_dense && list[i].choice && !all_dense(w, list[i].choice))
+                w->refused = fmin(w->refused, ratio);
         }
         LAC_TRY(status);
     }
@@ -270,24 +266,24 @@ static lac_status choose(lac_auto_work *w, contender *first, lac_error *err)
     contender list[9];
     int n = 0;
     lac_choice *mix = NULL;
-    list[n++] = (contender){"dense", f, NULL};
+    list[n++] = (contender){f, NULL};
     if (p->scheme)
-        list[n++] = (contender){"dense", p, p->dense};
+        list[n++] = (contender){p, p->dense};
     for (int k = 0; k < LAC_PRECISIONS; k++) {
         const lac_precision *each = &w->precision[k];
         if (!each->scheme)
             continue;
         if (!all_dense(w, each->best))
-            list[n++] = (contender){"packed", each, each->best};
+            list[n++] = (contender){each, each->best};
         if (each->uniform_ratio < 1)
-            list[n++] = (contender){"packed", each, each->uniform};
+            list[n++] = (contender){each, each->uniform};
     }
     if (p->scheme && !(mix = mixed(w, err)))
         return LAC_ERROR_MEMORY;
     if (mix && is_mixed(w, mix))
-        list[n++] = (contender){"mixed", p, mix};
+        list[n++] = (contender){p, mix};
     if (w->pruned)
-        list[n++] = (contender){"pruned", p->scheme ? p : f, w->pruned};
+        list[n++] = (contender){p->scheme ? p : f, w->pruned};
     lac_status status = contest(w, list, n, first, err);
     if (mix && first->choice == mix) { /* outlives this function */
         lac_free(w->pruned);
@@ -320,29 +316,34 @@ static void explain(lac_auto_layer *layer, const lac_choice *choice, int precisi
 }
 
 /* The next best of what was measured of this weight. */
-static void runner_up(const lac_auto_work *w, lac_auto_layer *layer, int i, const contender *first)
+static lac_status runner_up(const lac_auto_work *w, lac_auto_layer *layer, int i,
+                            const contender *first, lac_error *err)
 {
+    const lac_precision *of = NULL;
+    int form = LAC_CHOICE_DENSE;
     layer->ms_runner_up = NAN;
     for (int k = 0; k < LAC_PRECISIONS; k++) {
         const lac_precision *p = &w->precision[k];
         const lac_choice *choice = first->p == p && first->choice ? &first->choice[i] : NULL;
-        bool own = first->p == p;
-        if (!p->scheme)
-            continue;
-        for (int f = LAC_CHOICE_DENSE; f < w->maker.n_forms; f++) {
+        for (int f = LAC_CHOICE_DENSE; p->scheme && f < w->maker.n_forms; f++) {
             double ms = f < 0 ? p->dense_ms[i] : p->ms[i * w->maker.n_forms + f];
-            bool chosen = own && (choice ? choice->form == f && choice->pruning < 0 : f < 0);
-            if (chosen || !isfinite(ms) ||
-                (isfinite(layer->ms_runner_up) && ms >= layer->ms_runner_up))
+            bool chosen =
+                first->p == p && (choice ? choice->form == f && choice->pruning < 0 : f < 0);
+            if (chosen || !(ms < layer->ms_runner_up || isnan(layer->ms_runner_up)) || isnan(ms))
                 continue;
             layer->ms_runner_up = ms;
-            const lac_form *form = f < 0 ? NULL : &w->maker.form[f];
-            snprintf(layer->runner_up, sizeof layer->runner_up, "%s%s%s %s",
-                     form ? form->format->row.name : "dense", form && form->params[0] ? ":" : "",
-                     form ? form->params : "",
-                     names[p->base.weights[i].scale ? LAC_INTEGER : LAC_FLOAT]);
+            of = p;
+            form = f;
         }
     }
+    if (!of)
+        return LAC_OK;
+    const lac_weight *weight = &of->base.weights[i];
+    if (form >= 0)
+        return lac_maker_form_text(&w->maker.form[form], weight, layer->runner_up,
+                                   sizeof layer->runner_up, err);
+    lac_form_text(weight, layer->runner_up, sizeof layer->runner_up);
+    return LAC_OK;
 }
 
 static lac_status report(lac_auto_work *w, const contender *first, lac_error *err)
@@ -351,6 +352,7 @@ static lac_status report(lac_auto_work *w, const contender *first, lac_error *er
     const lac_precision *f = &w->precision[LAC_FLOAT], *p = &w->precision[LAC_INTEGER];
     const lac_compression *chosen = &result->compression;
     lac_measured with_float, with_int8 = {0};
+    lac_status status = LAC_OK;
     result->layer = lac_alloc((size_t)w->n + 1, sizeof *result->layer, err);
     if (!result->layer)
         return LAC_ERROR_MEMORY;
@@ -358,8 +360,7 @@ static lac_status report(lac_auto_work *w, const contender *first, lac_error *er
     lac_auto_progress(w, "auto: whole networks", 1);
     LAC_TRY(lac_measure(&with_float, chosen->graph, w->model->graph, &f->base, w->in, 0.5, err));
     if (p->scheme) {
-        lac_status status =
-            lac_measure(&with_int8, chosen->graph, p->base.graph, &f->base, w->in, 0.5, err);
+        status = lac_measure(&with_int8, chosen->graph, p->base.graph, &f->base, w->in, 0.5, err);
         if (status != LAC_OK) {
             lac_measured_release(&with_float);
             return status;
@@ -369,7 +370,7 @@ static lac_status report(lac_auto_work *w, const contender *first, lac_error *er
     result->ms_float = with_float.whole_reference;
     result->ms_int8 =
         p->scheme ? with_int8.whole_reference * with_float.whole / with_int8.whole : NAN;
-    for (int i = 0; i < w->n; i++) {
+    for (int i = 0; status == LAC_OK && i < w->n; i++) {
         lac_auto_layer *layer = &result->layer[i];
         const lac_weight *weight = &chosen->weights[i];
         const lac_choice *choice = first->choice ? &first->choice[i] : NULL;
@@ -382,13 +383,13 @@ static lac_status report(lac_auto_work *w, const contender *first, lac_error *er
         layer->ms_int8 = p->scheme ? p->dense_ms[i] : NAN;
         layer->error = weight->error;
         layer->sparsity = 1 - (double)weight->nonzeros / (double)(weight->rows * weight->cols);
-        runner_up(w, layer, i, first);
+        status = runner_up(w, layer, i, first, err);
         explain(layer, choice, weight->scale ? LAC_INTEGER : LAC_FLOAT,
                 first->p == p && p->dense[i].is_float);
     }
     lac_measured_release(&with_float);
     lac_measured_release(&with_int8);
-    return LAC_OK;
+    return status;
 }
 
 /* ---- the whole */
@@ -509,9 +510,8 @@ static lac_status stages(lac_auto_work *w, lac_error *err)
     LAC_TRY(report(w, &first, err));
     for (int i = 0; p->scheme && i < w->n; i++)
         back += p->dense[i].is_float;
-    size_t used = strlen(w->result->why);
-    char *why = w->result->why + used;
-    size_t room = sizeof w->result->why - used;
+    char *why = w->result->why;
+    size_t room = sizeof w->result->why;
     if (!w->dataset)
         snprintf(why, room, "no data to score with: only what changes no number was tried");
     else if (!p->scheme)
@@ -520,14 +520,23 @@ static lac_status stages(lac_auto_work *w, lac_error *err)
         snprintf(why, room, "int8 holds the score with %d of %d layers in floats", back, w->n);
     else
         snprintf(why, room, "int8 holds the score (%s)", p->scheme);
+    if ((!first.choice || all_dense(w, first.choice)) && isfinite(w->refused)) {
+        size_t used = strlen(why);
+        snprintf(why + used, room - used,
+                 "; dense: the best of the others takes %.2f of its time, which is not enough",
+                 w->refused);
+    }
     return lac_graph_meta_set(w->result->compression.graph, "lacuna.scheme", "auto", err);
 }
 
 lac_status lac_auto_choose(lac_auto *result, const lac_model *model,
                            const lac_auto_options *options, lac_error *err)
 {
-    lac_auto_work w = {
-        .model = model, .options = options, .result = result, .begin = lac_seconds()};
+    lac_auto_work w = {.model = model,
+                       .options = options,
+                       .result = result,
+                       .refused = INFINITY,
+                       .begin = lac_seconds()};
     memset(result, 0, sizeof *result);
     result->score_before = result->score = NAN;
     LAC_TRY(refuse_integers(model->graph, err));

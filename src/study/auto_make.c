@@ -87,6 +87,20 @@ static lac_status form_params(const lac_form *form, const lac_weight *weight,
     return lac_format_fit(form->format, params, weight->view, tensor, err);
 }
 
+lac_status lac_maker_form_text(const lac_form *form, const lac_weight *weight, char *text,
+                               size_t size, lac_error *err)
+{
+    lac_tensor tensor;
+    lac_weight as = *weight; /* only looked at */
+    as.format = form->format;
+    LAC_TRY(stored(weight, &tensor, err));
+    lac_status status = form_params(form, weight, &tensor, &as.params, err);
+    lac_tensor_release(&tensor);
+    if (status == LAC_OK)
+        lac_form_text(&as, text, size);
+    return status;
+}
+
 /* Portable rows are for CPUs that have nothing else. */
 static bool has_kernel(const lac_maker *maker, const lac_format *format, lac_dtype dtype)
 {
@@ -206,7 +220,7 @@ lac_status lac_measure(lac_measured *measured, const lac_graph *graph, const lac
                        const lac_compression *named, const lac_tensor *in, double seconds,
                        lac_error *err)
 {
-    enum { LEAST = 5, MOST = 100 };
+    enum { LEAST = 5, MOST = 2000 };
     lac_bench bench;
     memset(measured, 0, sizeof *measured);
     measured->weight = lac_alloc((size_t)named->n_weights + 1, sizeof *measured->weight, err);

@@ -14,7 +14,10 @@ typedef struct lac_form {
 /* All that the format table holds. */
 enum { LAC_MAX_FORMS = 96 };
 int lac_forms(lac_form *forms);
+/* "nm:n=2,m=4 int8" of a weight as it is stored, and as the form would store it. */
 const char *lac_form_text(const lac_weight *weight, char *text, size_t size);
+lac_status lac_maker_form_text(const lac_form *form, const lac_weight *weight, char *text,
+                               size_t size, lac_error *err);
 
 /* Parameters of scheme magnitude, NULL past the last. */
 const char *lac_pruning(int index);

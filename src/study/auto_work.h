@@ -33,6 +33,7 @@ typedef struct lac_auto_work {
     lac_maker maker;
     lac_precision precision[LAC_PRECISIONS];
     lac_choice *pruned; /* of integers if there are, else of floats; NULL: nothing pruned */
+    double refused;     /* the least whole-network ratio to dense that did not win */
     int n;              /* weights */
     double begin;
 } lac_auto_work;
