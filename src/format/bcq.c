@@ -358,7 +358,9 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
     LAC_TRY(lac_body_reshape(graph, v, 3, (int64_t[]){q.planes, rows, q.words * 32}, &v, err));
     LAC_TRY(lac_body_slice(graph, v, 2, 0, packed->cols, &v, err));
     LAC_TRY(lac_body_cast(graph, v, LAC_F32, &signs, err));
-    LAC_TRY(lac_body_cast(graph, field[q.scale ? SCALE : SCALE32], LAC_F32, &v, err));
+    /* of the fields only the lengths are known here */
+    bool half = packed->field[SCALE].dims[0] > 0;
+    LAC_TRY(lac_body_cast(graph, field[half ? SCALE : SCALE32], LAC_F32, &v, err));
     LAC_TRY(turn(graph, v, 4, (int64_t[]){q.groups, q.planes, rows, 1}, (int64_t[]){1, 2, 0, 3}, &v,
                  err));
     LAC_TRY(
@@ -370,7 +372,7 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
     LAC_TRY(lac_body_op(graph, "ReduceSum", 2, pair, &v, &node, err));
     LAC_TRY(lac_node_set_int(graph, node, "keepdims", 0, err));
     *matrix = v;
-    if (!q.offset)
+    if (packed->field[OFFSET].dims[0] == 0)
         return LAC_OK;
     pair[0] = v;
     LAC_TRY(turn(graph, field[OFFSET], 3, (int64_t[]){q.groups, rows, 1}, (int64_t[]){1, 0, 2}, &v,

@@ -198,28 +198,16 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
     return LAC_OK;
 }
 
-/* The strip of every block: ones added where strips begin, summed up. */
+/* The strip of every block. */
 static lac_status strips_graph(lac_graph *graph, const shape *s, int64_t blocks, int start, int *v,
                                lac_error *err)
 {
-    int list[3], pair[2];
-    lac_node *node, *ones;
-    lac_tensor one;
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){blocks + 1}, &list[0], err));
-    LAC_TRY(lac_body_cast(graph, start, LAC_I64, &list[1], err));
-    LAC_TRY(lac_body_slice(graph, list[1], 0, 1, s->strips, &list[1], err));
-    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){s->strips - 1}, v, err));
-    LAC_TRY(lac_body_op(graph, "ConstantOfShape", 1, v, &list[2], &ones, err));
-    LAC_TRY(lac_tensor_make(&one, LAC_I64, 1, (int64_t[]){1}, err));
-    *(int64_t *)one.data = 1;
-    lac_status status = lac_node_set_tensor(graph, ones, "value", &one, err);
-    lac_tensor_release(&one);
-    LAC_TRY(status);
-    LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &pair[0], &node, err));
-    LAC_TRY(lac_node_set_string(graph, node, "reduction", "add", err));
-    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){0}, &pair[1], err));
-    LAC_TRY(lac_body_op(graph, "CumSum", 2, pair, v, NULL, err));
-    return lac_body_slice(graph, *v, 0, 0, blocks, v, err);
+    int pair[2];
+    LAC_TRY(lac_body_cast(graph, start, LAC_I64, v, err));
+    LAC_TRY(lac_body_slice(graph, *v, 0, 1, s->strips + 1, &pair[0], err));
+    LAC_TRY(lac_body_slice(graph, *v, 0, 0, s->strips, &pair[1], err));
+    LAC_TRY(lac_body_op(graph, "Sub", 2, pair, v, NULL, err));
+    return lac_body_segments(graph, *v, s->strips, s->across, blocks, v, err);
 }
 
 static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const int *field,

@@ -74,6 +74,59 @@ lac_status lac_body_zeros(lac_graph *graph, lac_dtype dtype, int n, const int64_
     return status;
 }
 
+lac_status lac_body_number(lac_graph *graph, const char *op, int x, int64_t number, int *out,
+                           lac_error *err)
+{
+    int pair[2] = {x};
+    LAC_TRY(lac_body_ints(graph, 1, &number, &pair[1], err));
+    return lac_body_op(graph, op, 2, pair, out, NULL, err);
+}
+
+/* 0, 1, ... n - 1 */
+static lac_status body_range(lac_graph *graph, int64_t n, int *out, lac_error *err)
+{
+    const int64_t bounds[3] = {0, n, 1};
+    int in[3];
+    for (int i = 0; i < 3; i++) {
+        lac_tensor scalar;
+        LAC_TRY(lac_tensor_make(&scalar, LAC_I64, 0, NULL, err));
+        *(int64_t *)scalar.data = bounds[i];
+        lac_status status = lac_graph_constant(graph, NULL, &scalar, &in[i], err);
+        lac_tensor_release(&scalar);
+        LAC_TRY(status);
+    }
+    return lac_body_op(graph, "Range", 3, in, out, NULL, err);
+}
+
+/* NonZero lists the true elements of [segment][place < count] in order. */
+lac_status lac_body_segments(lac_graph *graph, int counts, int64_t n, int64_t most, int64_t total,
+                             int *segment, lac_error *err)
+{
+    int pair[2], v;
+    LAC_TRY(body_range(graph, most, &pair[0], err));
+    LAC_TRY(lac_body_reshape(graph, counts, 2, (int64_t[]){n, 1}, &pair[1], err));
+    LAC_TRY(lac_body_op(graph, "Less", 2, pair, &v, NULL, err));
+    pair[0] = v;
+    LAC_TRY(lac_body_op(graph, "NonZero", 1, pair, &v, NULL, err));
+    LAC_TRY(lac_body_slice(graph, v, 0, 0, 1, &v, err));
+    return lac_body_reshape(graph, v, 1, &total, segment, err);
+}
+
+/* What goes nowhere goes behind the end. */
+lac_status lac_body_scatter(lac_graph *graph, lac_dtype dtype, int64_t count, int places,
+                            int values, int drop, int *out, lac_error *err)
+{
+    int list[3] = {drop}, v;
+    list[2] = places;
+    LAC_TRY(lac_body_ints(graph, 1, &count, &list[1], err));
+    LAC_TRY(lac_body_op(graph, "Where", 3, list, &v, NULL, err));
+    LAC_TRY(lac_body_zeros(graph, dtype, 1, (int64_t[]){count + 1}, &list[0], err));
+    list[1] = v;
+    list[2] = values;
+    LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &v, NULL, err));
+    return lac_body_slice(graph, v, 0, 0, count, out, err);
+}
+
 lac_status lac_body_bits(lac_graph *graph, int in, int64_t rows, int64_t row_bytes, int64_t count,
                          int bits, int *out, lac_error *err)
 {

@@ -213,53 +213,24 @@ static lac_status validate(const lac_packed *packed, lac_error *err)
     return LAC_OK;
 }
 
-static lac_status with_number(lac_graph *graph, const char *op, int v, int64_t number, int *out,
-                              lac_error *err)
-{
-    int pair[2] = {v};
-    LAC_TRY(lac_body_ints(graph, 1, &number, &pair[1], err));
-    return lac_body_op(graph, op, 2, pair, out, NULL, err);
-}
-
-static lac_status running_sum(lac_graph *graph, int v, int *out, lac_error *err)
-{
-    int pair[2] = {v};
-    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){0}, &pair[1], err));
-    return lac_body_op(graph, "CumSum", 2, pair, out, NULL, err);
-}
-
-/* The entry (row of a cell) of every element: a one is added where each entry but the first
- * begins, and the ones are summed up. */
-static lac_status entries_graph(const lac_csr *m, lac_graph *graph, int count, int *entry,
-                                lac_error *err)
-{
-    int list[3], v;
-    lac_node *node;
-    int64_t entries = m->rows * m->blocks;
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){m->nonzeros + 1}, &list[0], err));
-    LAC_TRY(lac_body_cast(graph, count, LAC_I64, &v, err));
-    LAC_TRY(running_sum(graph, v, &v, err));
-    LAC_TRY(lac_body_slice(graph, v, 0, 0, entries - 1, &list[1], err));
-    LAC_TRY(lac_body_zeros(graph, LAC_I64, 1, (int64_t[]){entries - 1}, &v, err));
-    LAC_TRY(with_number(graph, "Add", v, 1, &list[2], err));
-    LAC_TRY(lac_body_op(graph, "ScatterElements", 3, list, &v, &node, err));
-    LAC_TRY(lac_node_set_string(graph, node, "reduction", "add", err));
-    LAC_TRY(running_sum(graph, v, &v, err));
-    return lac_body_slice(graph, v, 0, 0, m->nonzeros, entry, err);
-}
-
 /* Positions in the row-major matrix. */
 static lac_status places_graph(const lac_csr *m, lac_graph *graph, const int *field, int *places,
                                lac_error *err)
 {
-    int entry, strip, rows, block, row, v, pair[2];
-    LAC_TRY(entries_graph(m, graph, field[COUNT], &entry, err));
-    LAC_TRY(with_number(graph, "Div", entry, LAC_CSR_STRIP * m->blocks, &strip, err));
+    int entry, strip, rows, block, row, v, pair[2], least[3];
+    LAC_TRY(lac_body_cast(graph, field[COUNT], LAC_I64, &entry, err));
+    /* the row of a cell that every element belongs to */
+    LAC_TRY(
+        lac_body_segments(graph, entry, m->rows * m->blocks, m->block, m->nonzeros, &entry, err));
+    LAC_TRY(lac_body_number(graph, "Div", entry, LAC_CSR_STRIP * m->blocks, &strip, err));
     /* Its rows: of the last strip those that are left. */
-    LAC_TRY(with_number(graph, "Mul", strip, -LAC_CSR_STRIP, &rows, err));
-    LAC_TRY(with_number(graph, "Add", rows, m->rows, &rows, err));
-    LAC_TRY(with_number(graph, "Min", rows, LAC_CSR_STRIP, &rows, err));
-    LAC_TRY(with_number(graph, "Mul", strip, LAC_CSR_STRIP * m->blocks, &pair[1], err));
+    LAC_TRY(lac_body_number(graph, "Mul", strip, -LAC_CSR_STRIP, &rows, err));
+    LAC_TRY(lac_body_number(graph, "Add", rows, m->rows, &rows, err));
+    LAC_TRY(lac_body_number(graph, "Less", rows, LAC_CSR_STRIP, &least[0], err));
+    least[1] = rows;
+    LAC_TRY(lac_body_ints(graph, 1, (int64_t[]){LAC_CSR_STRIP}, &least[2], err));
+    LAC_TRY(lac_body_op(graph, "Where", 3, least, &rows, NULL, err));
+    LAC_TRY(lac_body_number(graph, "Mul", strip, LAC_CSR_STRIP * m->blocks, &pair[1], err));
     pair[0] = entry;
     LAC_TRY(lac_body_op(graph, "Sub", 2, pair, &v, NULL, err));
     pair[0] = v;
@@ -270,10 +241,10 @@ static lac_status places_graph(const lac_csr *m, lac_graph *graph, const int *fi
     pair[1] = entry;
     LAC_TRY(lac_body_op(graph, "Gather", 2, pair, &v, NULL, err));
     pair[0] = v;
-    LAC_TRY(with_number(graph, "Mul", strip, LAC_CSR_STRIP, &pair[1], err));
+    LAC_TRY(lac_body_number(graph, "Mul", strip, LAC_CSR_STRIP, &pair[1], err));
     LAC_TRY(lac_body_op(graph, "Add", 2, pair, &row, NULL, err));
-    LAC_TRY(with_number(graph, "Mul", row, m->cols, &pair[0], err));
-    LAC_TRY(with_number(graph, "Mul", block, m->block, &pair[1], err));
+    LAC_TRY(lac_body_number(graph, "Mul", row, m->cols, &pair[0], err));
+    LAC_TRY(lac_body_number(graph, "Mul", block, m->block, &pair[1], err));
     LAC_TRY(lac_body_op(graph, "Add", 2, pair, &v, NULL, err));
     pair[0] = v;
     LAC_TRY(lac_body_cast(graph, field[COL], LAC_I64, &pair[1], err));

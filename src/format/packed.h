@@ -37,6 +37,17 @@ lac_status lac_body_slice(lac_graph *graph, int in, int64_t axis, int64_t begin,
 /* Zeros of `dtype`. */
 lac_status lac_body_zeros(lac_graph *graph, lac_dtype dtype, int n, const int64_t *dims, int *out,
                           lac_error *err);
+/* `x` op (int64) `number`. */
+lac_status lac_body_number(lac_graph *graph, const char *op, int x, int64_t number, int *out,
+                           lac_error *err);
+/* For `n` segments that follow one another, of counts[i] elements each, at most `most`: the segment
+ * of every one of the `total` elements. int64. */
+lac_status lac_body_segments(lac_graph *graph, int counts, int64_t n, int64_t most, int64_t total,
+                             int *segment, lac_error *err);
+/* As ScatterElements into zeros [count] of `dtype`, but an element where `drop` is true goes
+ * nowhere; the others have places of their own. All one-dimensional, places int64. */
+lac_status lac_body_scatter(lac_graph *graph, lac_dtype dtype, int64_t count, int places,
+                            int values, int drop, int *out, lac_error *err);
 /* `rows` bit strings, each in `row_bytes` whole bytes of the uint8 value `in`, LSB first: the first
  * `count` numbers of `bits` bits of every row, as int64 [rows][count]. */
 lac_status lac_body_bits(lac_graph *graph, int in, int64_t rows, int64_t row_bytes, int64_t count,

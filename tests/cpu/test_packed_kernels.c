@@ -141,6 +141,11 @@ static void fill_weights(lac_tensor *w, const char *format, const test_case *c)
                     if (below(c->pattern_m) >= c->pattern_n || n % 11 == 3) /* and empty rows */
                         continue;
                     value = uniform() * 2 - 1;
+                } else if (c->weight_dtype == LAC_I8) {
+                    if (below(c->pattern_m) >= c->pattern_n)
+                        continue;
+                    value = c->extremes ? (double)(int[]){127, -127, -128}[(n + below(2)) % 3]
+                                        : (double)(below(256) - 128);
                 } else {
                     value = scale * (float)(k == 0 ? 127 : below(255) - 127);
                 }
@@ -370,7 +375,8 @@ static void each_kernel(void (*visit)(const lac_kernel *kernel))
     generator = lac_random_stream(8, 1);
     for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
         const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
-        if (strcmp(kernel->format, "dense") == 0)
+        if (strcmp(kernel->format, "dense") == 0 ||
+            (strcmp(kernel->kind, "gemm") != 0 && strcmp(kernel->kind, "conv") != 0))
             continue;
         if (kernel->isa & ~isa) {
             printf("SKIP %s: this machine has no %s\n", kernel->row.name,

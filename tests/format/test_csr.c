@@ -1,9 +1,10 @@
 /* Format csr: matrices around the sizes of strips and blocks at many densities, the bytes of the
  * formula, what validate refuses, the function body run. */
 #include "core/random.h"
-#include "exec/fold.h"
 #include "format/csr.h"
 #include "format/packed.h"
+
+#include <lacuna/lacuna.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,6 +44,7 @@ static void run_body(const lac_packed *packed, const lac_tensor *tensor)
     lac_graph *graph;
     lac_tensor back;
     int field[5], matrix;
+    lac_session *session;
     assert_int_equal(lac_graph_make(&graph, "g", 17, &err), LAC_OK);
     for (int f = 0; f < 5; f++) {
         lac_tensor copy;
@@ -53,12 +55,15 @@ static void run_body(const lac_packed *packed, const lac_tensor *tensor)
     if (packed->format->unpack_graph(packed, graph, field, &matrix, &err) != LAC_OK ||
         lac_graph_output(graph, matrix, &err) != LAC_OK ||
         lac_graph_settle(graph, &err) != LAC_OK ||
-        lac_fold_value(graph, matrix, &back, &err) != LAC_OK)
+        lac_session_make(&session, graph, &(lac_session_options){.no_fusion = true}, &err) !=
+            LAC_OK ||
+        lac_session_run(session, NULL, &back, &err) != LAC_OK)
         fail_msg("%s", err.message);
     assert_int_equal(back.rank, 2);
     assert_memory_equal(back.dims, tensor->dims, 2 * sizeof *back.dims);
     assert_memory_equal(back.data, tensor->data, lac_tensor_bytes(tensor));
     lac_tensor_release(&back);
+    lac_session_free(session);
     lac_graph_free(graph);
 }
 

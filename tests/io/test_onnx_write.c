@@ -62,9 +62,11 @@ static void real_models(void **state)
 /* ---- packed weights ----------------------------------------------------------------------------
  */
 
-/* Fits every format: 2:4, few distinct values, 127 in each row. */
-static void fill(lac_tensor *w, lac_view view, int rank, const int64_t *dims, lac_dtype dtype)
+/* Fits every format: 2:4, few distinct values, 127 in each row but for formats of few bits. */
+static void fill(lac_tensor *w, const lac_format *format, lac_view view, int rank,
+                 const int64_t *dims, lac_dtype dtype)
 {
+    bool few = strcmp(format->row.name, "intq") == 0 || strcmp(format->row.name, "bcq") == 0;
     lac_error err;
     lac_tensor matrix;
     int64_t rows, cols;
@@ -73,7 +75,7 @@ static void fill(lac_tensor *w, lac_view view, int rank, const int64_t *dims, la
     for (int64_t r = 0; r < rows; r++)
         for (int64_t k = 0; k < cols; k++)
             lac_tensor_set(&matrix, r * cols + k,
-                           k == 0       ? 127
+                           k == 0       ? (few ? 3 : 127)
                            : k % 4 >= 2 ? 0
                                         : (double)((r + 2 * k) % 4));
     ok(lac_view_tensor(view, &matrix, rank, dims, w, &err), &err);
@@ -99,7 +101,7 @@ static void add_packed(lac_graph *graph, const lac_format *format, size_t shape,
     char path[512];
     int value;
     lac_params_init(&params, format->params);
-    fill(&w, shapes[shape].view, shapes[shape].rank, shapes[shape].dims, dtype);
+    fill(&w, format, shapes[shape].view, shapes[shape].rank, shapes[shape].dims, dtype);
     lac_status status = lac_pack(&packed, format, &params, shapes[shape].view, &w, &err);
     snprintf(path, sizeof path, "%s/%s.npy", keep ? keep : "", name);
     if (keep && dtype != LAC_BF16)
