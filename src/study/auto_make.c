@@ -220,20 +220,13 @@ lac_status lac_measure(lac_measured *measured, const lac_graph *graph, const lac
                        const lac_compression *named, const lac_tensor *in, double seconds,
                        lac_error *err)
 {
-    enum { LEAST = 5, MOST = 2000 };
     lac_bench bench;
     memset(measured, 0, sizeof *measured);
     measured->weight = lac_alloc((size_t)named->n_weights + 1, sizeof *measured->weight, err);
     if (!measured->weight)
         return LAC_ERROR_MEMORY;
     measured->n = named->n_weights;
-    lac_status status = lac_bench_run(&bench, graph, reference, in, 1, NULL, NULL, err);
-    if (status == LAC_OK) { /* whole and with every step timed, on both sides */
-        double round = 2e-3 * (bench.ms + bench.ms_dense);
-        int runs = (int)fmin(fmax(seconds / round, LEAST), MOST);
-        lac_bench_release(&bench);
-        status = lac_bench_run(&bench, graph, reference, in, runs, NULL, NULL, err);
-    }
+    lac_status status = lac_bench_for(&bench, graph, reference, in, seconds, err);
     if (status != LAC_OK) {
         lac_measured_release(measured);
         return status;
