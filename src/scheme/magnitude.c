@@ -13,7 +13,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Blocks of a weight, row by row: strips of `rows` outputs, `across` blocks each. */
@@ -70,64 +69,93 @@ static void prune_groups(lac_weight *weight, const blocks *b, int n, int m)
         }
 }
 
-typedef struct entry {
-    double size;
-    int64_t at; /* position over all weights under comparison */
-} entry;
-
-static int larger_first(const void *a, const void *b)
+/* The size at place `keep` (from 0) when the n sizes stand from large to small; reorders them.
+ * Hoare's selection. */
+static double size_at(double *size, int64_t n, int64_t keep)
 {
-    const entry *x = a, *y = b;
-    if (x->size != y->size)
-        return x->size < y->size ? 1 : -1;
-    return (x->at > y->at) - (x->at < y->at);
+    int64_t low = 0, high = n - 1;
+    while (low < high) {
+        double middle = size[low + (high - low) / 2];
+        int64_t i = low, j = high;
+        while (i <= j) {
+            while (size[i] > middle)
+                i++;
+            while (size[j] < middle)
+                j--;
+            if (i <= j) {
+                double swap = size[i];
+                size[i++] = size[j];
+                size[j--] = swap;
+            }
+        }
+        if (keep <= j)
+            high = j;
+        else if (keep >= i)
+            low = i;
+        else
+            return size[keep];
+    }
+    return size[keep];
+}
+
+/* Where the `keep` largest of n sizes, ties to the lower index, end: all above *limit stay, and the
+ * first *ties of those equal to it. Reorders the sizes. */
+static void largest(double *size, int64_t n, int64_t keep, double *limit, int64_t *ties)
+{
+    *limit = INFINITY;
+    *ties = 0;
+    if (keep <= 0)
+        return;
+    *limit = size_at(size, n, keep - 1);
+    *ties = keep;
+    for (int64_t i = 0; i < n; i++)
+        *ties -= size[i] > *limit;
+}
+
+/* Whether this one, met in the order of indices, is among them. */
+static bool stays(double size, double limit, int64_t *ties)
+{
+    return size > limit || (size == limit && (*ties)-- > 0);
 }
 
 lac_status lac_weights_prune(lac_weight *const *weights, int n, double density, lac_error *err)
 {
-    int64_t total = 0, at = 0;
+    int64_t total = 0, at = 0, ties;
+    double limit;
     for (int i = 0; i < n; i++)
         total += lac_tensor_count(&weights[i]->tensor);
-    entry *entries = lac_alloc_raw((size_t)total, sizeof *entries, err);
-    if (!entries)
+    double *size = lac_alloc_raw((size_t)total, sizeof *size, err);
+    if (!size)
         return LAC_ERROR_MEMORY;
     for (int i = 0; i < n; i++) {
         const float *w = weights[i]->tensor.data;
-        for (int64_t e = 0; e < lac_tensor_count(&weights[i]->tensor); e++, at++)
-            entries[at] = (entry){fabsf(w[e]), at};
+        for (int64_t e = 0; e < lac_tensor_count(&weights[i]->tensor); e++)
+            size[at++] = fabs((double)w[e]);
     }
-    qsort(entries, (size_t)total, sizeof *entries, larger_first);
-    int64_t keep = (int64_t)round(density * (double)total), base = 0;
-    unsigned char *kept = lac_alloc((size_t)total, 1, err);
-    for (int64_t e = 0; kept && e < keep; e++)
-        kept[entries[e].at] = 1;
-    lac_free(entries);
-    if (!kept)
-        return LAC_ERROR_MEMORY;
+    largest(size, total, (int64_t)round(density * (double)total), &limit, &ties);
+    lac_free(size);
     for (int i = 0; i < n; i++) {
         float *w = weights[i]->tensor.data;
-        int64_t count = lac_tensor_count(&weights[i]->tensor);
-        for (int64_t e = 0; e < count; e++)
-            if (!kept[base + e])
+        for (int64_t e = 0; e < lac_tensor_count(&weights[i]->tensor); e++)
+            if (!stays(fabs((double)w[e]), limit, &ties))
                 w[e] = 0;
-        base += count;
     }
-    lac_free(kept);
     return LAC_OK;
 }
 
 static lac_status prune_blocks(lac_weight *weight, const blocks *b, double density, lac_error *err)
 {
-    int64_t total = b->strips * b->across;
-    entry *entries = lac_alloc_raw((size_t)total, sizeof *entries, err);
-    if (!entries)
+    int64_t total = b->strips * b->across, ties;
+    double limit;
+    double *size = lac_alloc_raw((size_t)total, sizeof *size, err);
+    if (!size)
         return LAC_ERROR_MEMORY;
+    memcpy(size, b->size, (size_t)total * sizeof *size);
+    largest(size, total, (int64_t)round(density * (double)total), &limit, &ties);
+    lac_free(size);
     for (int64_t i = 0; i < total; i++)
-        entries[i] = (entry){b->size[i], i};
-    qsort(entries, (size_t)total, sizeof *entries, larger_first);
-    for (int64_t i = (int64_t)round(density * (double)total); i < total; i++)
-        clear(weight, b, entries[i].at / b->across, entries[i].at % b->across);
-    lac_free(entries);
+        if (!stays(b->size[i], limit, &ties))
+            clear(weight, b, i / b->across, i % b->across);
     return LAC_OK;
 }
 

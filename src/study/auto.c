@@ -498,9 +498,9 @@ static lac_status stages(lac_auto_work *w, lac_error *err)
         if (p->scheme)
             LAC_TRY(open_precision(w, p, err));
     }
-    LAC_TRY(find_forms(w, f, p->scheme ? 0.25 : 0.4, err));
-    if (p->scheme)
-        LAC_TRY(find_forms(w, p, 0.45, err));
+    if (p->scheme) /* the faster one first, should time be short */
+        LAC_TRY(find_forms(w, p, 0.35, err));
+    LAC_TRY(find_forms(w, f, 0.45, err));
     if (w->dataset && !w->options->keep_weights)
         LAC_TRY(lac_auto_prune(w, p->scheme ? p : f, err));
     LAC_TRY(choose(w, &first, err));
