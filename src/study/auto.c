@@ -324,11 +324,12 @@ static lac_status runner_up(const lac_auto_work *w, lac_auto_layer *layer, int i
     layer->ms_runner_up = NAN;
     for (int k = 0; k < LAC_PRECISIONS; k++) {
         const lac_precision *p = &w->precision[k];
-        const lac_choice *choice = first->p == p && first->choice ? &first->choice[i] : NULL;
+        const lac_choice *choice = first->choice ? &first->choice[i] : NULL;
+        bool same =
+            p->scheme && !p->base.weights[i].scale == !w->result->compression.weights[i].scale;
         for (int f = LAC_CHOICE_DENSE; p->scheme && f < w->maker.n_forms; f++) {
             double ms = f < 0 ? p->dense_ms[i] : p->ms[i * w->maker.n_forms + f];
-            bool chosen =
-                first->p == p && (choice ? choice->form == f && choice->pruning < 0 : f < 0);
+            bool chosen = same && (choice ? choice->form == f && choice->pruning < 0 : f < 0);
             if (chosen || !(ms < layer->ms_runner_up || isnan(layer->ms_runner_up)) || isnan(ms))
                 continue;
             layer->ms_runner_up = ms;

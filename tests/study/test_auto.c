@@ -3,6 +3,7 @@
 #include "core/memory.h"
 #include "helpers/models.h"
 #include "io/dataset.h"
+#include "scheme/weights.h"
 #include "study/auto.h"
 #include "study/auto_make.h"
 #include "study/evaluate.h"
@@ -192,6 +193,66 @@ static void test_integers_are_refused(void **unused)
     lac_model_close(&model);
 }
 
+/* ---- layers that integers harm */
+
+/* One weight of every output of the second layer becomes so large that the steps of its grid
+ * swallow all others; it meets an activation that is always 0, so that floats do not notice. */
+static lac_status spoil(void *context, lac_compression *c, bool done, lac_error *e)
+{
+    const lac_tensor *bias = NULL;
+    int64_t dead = -1;
+    (void)e;
+    if (done)
+        return LAC_OK;
+    for (int n = 0; n < c->graph->n_nodes; n++)
+        if (strcmp(c->graph->nodes[n].name, c->weights[0].name) == 0 && c->graph->nodes[n].n_in > 2)
+            bias = &c->graph->values[c->graph->nodes[n].in[2]].constant;
+    assert_non_null(bias);
+    for (int64_t i = 0; dead < 0 && i < lac_tensor_count(bias); i++)
+        dead = lac_tensor_get(bias, i) < 0 ? i : -1; /* ReLU makes it 0 */
+    assert_true(dead >= 0);
+    float *first = c->weights[0].tensor.data, *second = c->weights[1].tensor.data;
+    for (int64_t k = 0; k < c->weights[0].cols; k++)
+        first[lac_weight_at(&c->weights[0], dead, k)] = 0;
+    for (int64_t r = 0; r < c->weights[1].rows; r++)
+        second[lac_weight_at(&c->weights[1], r, dead)] = 1000;
+    c->weights[0].changed = c->weights[1].changed = true;
+    snprintf(context, 128, "%s", c->weights[1].name);
+    return LAC_OK;
+}
+
+static void test_given_back(void **unused)
+{
+    (void)unused;
+    char spoilt[128] = "";
+    lac_model model;
+    lac_auto chosen;
+    lac_auto_options options = {.max_loss = 0.01, .budget = 20, .items = 200, .keep_weights = true};
+    check(lac_model_open(&model, "glyph_mlp", NULL, &err));
+    lac_compression c = {.decide = spoil, .decide_context = spoilt};
+    check(lac_compress(&c, model.graph, "dense", &err));
+    lac_graph *sound = model.graph;
+    model.graph = c.graph;
+    check(lac_auto_choose(&chosen, &model, &options, &err));
+    check_choice(&chosen, &model, options.max_loss);
+    assert_true(chosen.score_before > 0.9);
+    for (int i = 0; i < chosen.n; i++)
+        if (strcmp(chosen.layer[i].name, spoilt) == 0)
+            assert_non_null(strstr(chosen.layer[i].form, "float32"));
+    assert_non_null(strstr(chosen.why, "1 of 3 layers in floats"));
+    lac_auto_release(&chosen);
+    options.max_loss = -1; /* cannot be met: floats it is */
+    check(lac_auto_choose(&chosen, &model, &options, &err));
+    for (int i = 0; i < chosen.n; i++)
+        assert_non_null(strstr(chosen.layer[i].form, "float32"));
+    assert_true(isnan(chosen.ms_int8));
+    assert_non_null(strstr(chosen.why, "no int8 network"));
+    lac_auto_release(&chosen);
+    model.graph = sound;
+    lac_compression_release(&c);
+    lac_model_close(&model);
+}
+
 /* ---- the preference of a file over the estimate */
 
 typedef struct forcing {
@@ -274,9 +335,10 @@ static void test_pruned_network(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_builtin),     cmocka_unit_test(test_no_pruning),
-        cmocka_unit_test(test_out_of_time), cmocka_unit_test(test_integers_are_refused),
-        cmocka_unit_test(test_preference),  cmocka_unit_test(test_pruned_network),
+        cmocka_unit_test(test_builtin),        cmocka_unit_test(test_no_pruning),
+        cmocka_unit_test(test_out_of_time),    cmocka_unit_test(test_integers_are_refused),
+        cmocka_unit_test(test_given_back),     cmocka_unit_test(test_preference),
+        cmocka_unit_test(test_pruned_network),
     };
     lac_threads_set(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
