@@ -93,7 +93,8 @@ static __attribute__((noinline)) void sweep(const uint32_t *word, int64_t count,
             table[t][h] =
                 _mm512_broadcast_i32x4(_mm_load_si128((const __m128i *)(tables + 64 * t + 16 * h)));
     for (int64_t n = 0; n < count; n += TILE, part++) {
-        __m512i v[4], byte[4], low[2], high;
+        const __m512i zero = _mm512_setzero_si512();
+        __m512i v[4], byte[4], low[2] = {zero, zero}, high = zero;
         if (count - n >= TILE)
 #pragma GCC unroll 4
             for (int j = 0; j < 4; j++)
@@ -123,8 +124,8 @@ static __attribute__((noinline)) void sweep(const uint32_t *word, int64_t count,
                                         _mm512_shuffle_epi8(table[2 * b + 1][0], i1));
             __m512i h = _mm512_add_epi8(_mm512_shuffle_epi8(table[2 * b][1], i0),
                                         _mm512_shuffle_epi8(table[2 * b + 1][1], i1));
-            low[b / 2] = b % 2 ? _mm512_add_epi8(low[b / 2], l) : l;
-            high = b ? _mm512_add_epi8(high, h) : h;
+            low[b / 2] = _mm512_add_epi8(low[b / 2], l);
+            high = _mm512_add_epi8(high, h);
         }
         __m512i e =
             _mm512_add_epi16(_mm512_and_si512(low[0], even), _mm512_and_si512(low[1], even));
