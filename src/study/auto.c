@@ -381,7 +381,7 @@ static lac_status report(lac_auto_work *w, const contender *first, lac_error *er
         layer->ms_float = with_float.weight[i].reference;
         if (!isfinite(layer->ms_float))
             layer->ms_float = f->dense_ms[i];
-        layer->ms_int8 = p->scheme ? p->dense_ms[i] : NAN;
+        layer->ms_int8 = p->scheme && p->base.weights[i].scale ? p->dense_ms[i] : NAN;
         layer->error = weight->error;
         layer->sparsity = 1 - (double)weight->nonzeros / (double)(weight->rows * weight->cols);
         status = runner_up(w, layer, i, first, err);
@@ -443,12 +443,13 @@ static lac_status refuse_integers(const lac_graph *graph, lac_error *err)
     return LAC_OK;
 }
 
-/* One score takes a fifteenth of the budget, or as long as a hundred items do. */
+/* One score takes a fifteenth of the budget, or as long as 200 items do: with fewer, one point is
+ * one item. */
 static int64_t items_within(const lac_auto_work *w)
 {
     double seconds = 1e-3 * w->precision[LAC_FLOAT].whole * lac_dataset_runs(w->dataset);
     double items = w->options->budget / 15 / fmax(seconds, 1e-6);
-    return w->options->items ? w->options->items : (int64_t)fmax(fmin(items, 1e6), 100);
+    return w->options->items ? w->options->items : (int64_t)fmax(fmin(items, 1e6), 200);
 }
 
 static lac_status prepare(lac_auto_work *w, lac_error *err)
