@@ -75,11 +75,13 @@ write("overflow.onnx", model(product, [x], [y], [tensor("w", [2**40, 2**40], wei
 write("rank.onnx", model(product, [x], [y], [tensor("w", [1] * 40, weights[:1])]))
 write("dtype.onnx", model(product, [x], [y], [tensor("w", [4, 4], weights, dtype=77)]))
 write("mismatch.onnx", model(product, [x], [y], [tensor("w", [5, 4], weights + weights[:4])]))
-fields = [tensor("v", [8], weights[:8]), tensor("i", [4], None, 2, b"\x04\x04\x04\x04")]
+# one panel of 16 outputs (4 of them are there), 8 steps; places 0 and 1 of every group
+kept = weights[:4] + [0.0] * 12 + weights[4:8] + [0.0] * 108
+fields = [tensor("v", [128], kept), tensor("i", [32], None, 2, b"\x44" * 32)]
 for name, form, params in (("good", "nm", "n=2,m=4"), ("format", "wibble", ""), ("params", "nm", "n=9,m=4"),
                            ("field", "nm", "n=3,m=4"), ("index", "nm", "n=2,m=4")):
     if name == "index": # positions of a group must rise
-        fields[1] = tensor("i", [4], None, 2, b"\x00\x00\x00\x00")
+        fields[1] = tensor("i", [32], None, 2, b"\x00" * 32)
     write(f"unpack_{name}.onnx", model([packed("w", ["v", "i"], form, params)] + product, [x], [y],
                                        fields))
 write("bytes.bin", struct.pack("<16f", *weights))
@@ -170,8 +172,8 @@ for command in run inspect compress; do
     esac
     bad "the_Unpack.*unknown format 'wibble'" $command "$in/unpack_format.onnx" "${more[@]}"
     bad 'the_(Unpack|MatMul).*n = 9 is above m = 4' $command "$in/unpack_params.onnx" "${more[@]}"
-    bad "the_(Unpack|MatMul).*field 'values' has 8 elements, want 12" $command "$in/unpack_field.onnx" "${more[@]}"
-    bad 'the_(Unpack|MatMul).*index 1 of row 0 is 0' $command "$in/unpack_index.onnx" "${more[@]}"
+    bad "the_(Unpack|MatMul).*field 'values' has 128 elements, want 192" $command "$in/unpack_field.onnx" "${more[@]}"
+    bad 'the_(Unpack|MatMul).*index 1 of row 0, window 0 is 0' $command "$in/unpack_index.onnx" "${more[@]}"
 done
 
 # A flipped bit gives a model, or one line: never a crash, never silence.

@@ -336,14 +336,14 @@ static void pattern(int n, int m, int64_t channels, const char *want)
 static void test_fit_finds_patterns_that_pay(void **state)
 {
     (void)state;
-    pattern(2, 4, 48, "n=2,m=4");
-    pattern(1, 4, 48, "n=1,m=4");
-    pattern(1, 16, 48, "n=1,m=16");
-    pattern(8, 16, 48, "n=8,m=16");
-    pattern(9, 16, 48, "n=1,m=3"); /* as given: more than half are kept, that does not pay */
-    pattern(3, 4, 48, "n=1,m=3");
-    pattern(2, 4, 12, "n=2,m=4"); /* a window's 12 channels are three groups */
-    pattern(2, 4, 3, "n=1,m=3");  /* its 3 channels hold none */
+    pattern(2, 4, 48, "n=2,m=4,bits=8");
+    pattern(1, 4, 48, "n=1,m=4,bits=8");
+    pattern(1, 16, 48, "n=1,m=16,bits=8");
+    pattern(8, 16, 48, "n=8,m=16,bits=8");
+    pattern(9, 16, 48, "n=1,m=3,bits=8"); /* as given: more than half are kept, that does not pay */
+    pattern(3, 4, 48, "n=1,m=3,bits=8");
+    pattern(2, 4, 12, "n=2,m=4,bits=8"); /* a window's 12 channels are three groups */
+    pattern(2, 4, 3, "n=1,m=3,bits=8");  /* its 3 channels hold none */
 }
 
 int main(void)

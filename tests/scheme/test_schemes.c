@@ -68,7 +68,7 @@ static lac_graph *chain(void)
     return graph;
 }
 
-/* image [1,3,8,8] -> Conv [16,3,3,3] "three" -> Conv [8,16,3,3] "sixteen"; y [4,9] -> MatMul [9,5]
+/* image [1,3,8,8] -> Conv [16,3,3,3] "three" -> Conv [16,16,3,3] "sixteen"; y [4,9] -> MatMul [9,5]
  * "tail"; z [4,3] -> MatMul [3,5] "short". */
 static lac_graph *shapes(void)
 {
@@ -77,7 +77,7 @@ static lac_graph *shapes(void)
     int image = input(graph, "image", 4, (int64_t[]){1, 3, 8, 8});
     int y = input(graph, "y", 2, (int64_t[]){4, 9}), z = input(graph, "z", 2, (int64_t[]){4, 3});
     int w1 = constant(graph, "w1", 4, (int64_t[]){16, 3, 3, 3});
-    int w2 = constant(graph, "w2", 4, (int64_t[]){8, 16, 3, 3});
+    int w2 = constant(graph, "w2", 4, (int64_t[]){16, 16, 3, 3});
     int w3 = constant(graph, "w3", 2, (int64_t[]){9, 5});
     int w4 = constant(graph, "w4", 2, (int64_t[]){3, 5});
     image = apply(graph, "Conv", "three", 2, (int[]){image, w1});
@@ -228,7 +228,7 @@ static void test_groups(void **state)
     assert_string_equal(three->keep,
                         "not pruned: the channels of a window (3) are no multiple of m = 4");
     assert_string_equal(three->gain, "unchanged");
-    assert_int_equal(sixteen->nonzeros, 8 * 16 * 9 / 2);
+    assert_int_equal(sixteen->nonzeros, 16 * 16 * 9 / 2);
     assert_string_equal(sixteen->format->row.name, "nm");
     assert_int_equal(tail->nonzeros, 5 * (2 + 2 + 1));
     assert_string_equal(shorter->keep, "not pruned: K = 3 is below m = 4");
