@@ -28,7 +28,8 @@ bool lac_auto_is(const char *scheme)
 
 bool lac_auto_time(lac_auto_work *w, double share)
 {
-    bool left = lac_seconds() - w->begin < share * w->options->budget;
+    double rest = fmax(w->options->budget - w->prepared, 0);
+    bool left = lac_seconds() - w->begin < w->prepared + share * rest;
     w->result->out_of_time |= !left;
     return left;
 }
@@ -500,6 +501,7 @@ static lac_status stages(lac_auto_work *w, lac_error *err)
         if (p->scheme)
             LAC_TRY(open_precision(w, p, err));
     }
+    w->prepared = lac_seconds() - w->begin;
     if (p->scheme) /* the faster one first, should time be short */
         LAC_TRY(find_forms(w, p, 0.35, err));
     LAC_TRY(find_forms(w, f, 0.45, err));

@@ -36,9 +36,11 @@ typedef struct lac_auto_work {
     double refused;     /* the least whole-network ratio to dense that did not win */
     int n;              /* weights */
     double begin;
+    double prepared; /* seconds until the dense networks were there: shares are of the rest */
 } lac_auto_work;
 
-/* Whether less than this share of the budget is spent; else the result says so. */
+/* Whether less than this share of the budget behind `prepared` is spent; else the result says so.
+ */
 bool lac_auto_time(lac_auto_work *w, double share);
 void lac_auto_progress(const lac_auto_work *w, const char *stage, double done);
 lac_status lac_auto_score(lac_auto_work *w, const lac_graph *graph, double *score, lac_error *err);
