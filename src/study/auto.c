@@ -154,6 +154,9 @@ static lac_status try_forms(lac_auto_work *w, lac_precision *p, const candidate 
         if (ratio < p->uniform_ratio) {
             p->uniform_ratio = ratio;
             memcpy(p->uniform, choice, (size_t)w->n * sizeof *choice);
+            for (int i = 0; i < w->n; i++)
+                if (!measured.weight[i].packed)
+                    p->uniform[i].form = LAC_CHOICE_DENSE;
         }
         for (int i = 0; i < w->n; i++)
             if (choice[i].form >= 0 && measured.weight[i].packed)

@@ -9,6 +9,7 @@
 #include "study/evaluate.h"
 #include "study/sample.h"
 
+#include <lacuna/kernel.h>
 #include <lacuna/lacuna.h>
 
 #include <math.h>
@@ -315,7 +316,9 @@ static void test_preference(void **unused)
         overridden += unpacked;
     }
     printf("  %d layers would have been unpacked\n", overridden);
-    assert_true(overridden > 0);
+    uint32_t isa;
+    check(lac_isa(&isa, &err));
+    assert_true(overridden > 0 || isa == 0); /* the portable dense rows are no faster */
     lac_model_close(&model);
 }
 
