@@ -35,6 +35,9 @@ typedef struct lac_packed {
     int64_t dims[LAC_MAX_RANK];
     int64_t rows, cols;               /* of the matrix that the view makes of it */
     lac_tensor field[LAC_MAX_FIELDS]; /* one-dimensional */
+    /* Measured to be faster packed: the executor runs it so wherever it has a kernel, whatever it
+     * would estimate (attribute `prefer` of the node: "packed"). */
+    bool prefer;
 } lac_packed;
 
 typedef struct lac_format {
@@ -79,6 +82,9 @@ typedef struct lac_format {
     const char *book;
     /* Elements are integers with a scale: a small step of training gets lost in the rounding. */
     bool integers;
+    /* Parameters worth measuring one after the other on a weight ("r=4,c=4"), ends with NULL; NULL:
+     * what `fit` finds, else the defaults. */
+    const char *const *forms;
 } lac_format;
 
 LAC_API extern lac_table lac_formats;

@@ -39,6 +39,11 @@ typedef struct lac_weight {
     int limit;
     const lac_format *format; /* to store it in; NULL: dense */
     lac_params params;
+    /* Instead of `format`, with the row's defaults, if it ends on a grid. NULL: format holds both.
+     */
+    const lac_format *format_integers;
+    bool prefer;       /* measured to be faster so: lac_packed.prefer */
+    lac_tensor before; /* what it was before the first scheme */
     /* Activations of its node on an integer grid (0: float). Unsigned: 0..255, less input_zero;
      * else -127..127. */
     float input_scale;
@@ -63,6 +68,12 @@ typedef struct lac_compression {
     int n_weights;
     lac_weight *weights;
     void *state; /* of the scheme at work, between its hooks */
+    /* For a workflow that decides for single weights: NULL, or called before the first scheme, and
+     * then (`done`) after the last, before the weights are written. */
+    lac_status (*decide)(void *context, struct lac_compression *compression, bool done,
+                         lac_error *err);
+    void *decide_context;
+    const struct lac_ranges *ranges; /* NULL, or what calibration found: not collected anew */
     /* NULL, or called with 0..1 during long work. */
     void (*progress)(void *context, const char *stage, double done);
     void *progress_context;
@@ -108,6 +119,8 @@ LAC_API lac_status lac_compress(lac_compression *compression, const lac_graph *g
 /* The weights of a graph with their float values, nothing changed (inspect uses it too). */
 LAC_API lac_status lac_weights_find(lac_compression *compression, const lac_graph *graph,
                                     lac_error *err);
+/* Undoes what schemes made of this weight: it will be written as it was. */
+LAC_API lac_status lac_weight_restore(lac_weight *weight, lac_error *err);
 LAC_API void lac_compression_release(lac_compression *compression);
 
 #ifdef __cplusplus

@@ -1,4 +1,5 @@
 /* lacuna compress: schemes on a network, a smaller ONNX file out. */
+#include "cli/auto_report.h"
 #include "cli/command.h"
 #include "core/memory.h"
 #include "io/onnx.h"
@@ -144,8 +145,10 @@ static lac_status external_bytes(const cli_arguments *arguments, const lac_graph
                       external, err);
 }
 
+/* `chosen`: of scheme auto, whose compression this is; else NULL. */
 static lac_status finish(const cli_arguments *arguments, const lac_model *model,
-                         lac_compression *compression, const char *calibration, lac_error *err)
+                         lac_compression *compression, const char *calibration,
+                         const lac_auto *chosen, lac_error *err)
 {
     const char *path = option_value(arguments, "output", 0);
     const char *scheme = option_value(arguments, "scheme", 0);
@@ -164,8 +167,9 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
         LAC_TRY(lac_onnx_external_bytes(&beside, path, err));
     bytes += beside;
     lac_report *report = NULL;
-    lac_status status =
-        weight_report(compression, arguments->json ? path : "", arguments->json, &report, err);
+    const char *title = arguments->json ? path : "";
+    lac_status status = chosen ? auto_report(chosen, title, arguments->json, &report, err)
+                               : weight_report(compression, title, arguments->json, &report, err);
     char note[900], digits[32];
     if (status == LAC_OK && !arguments->json)
         status = size_notes(report, compression, model, path, bytes, calibration, err);
@@ -184,6 +188,8 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
                                 json_pack("{s:s, s:i, s:I}", "folder", folder, "files", dcz_files,
                                           "bytes", (json_int_t)dcz_bytes));
         json_object_set_new(root, "file_bytes_before", json_integer(model->file_bytes));
+        if (chosen)
+            json_object_set_new(root, "auto", auto_json(chosen));
         status = print_json("lacuna.compress/1", root, err);
     } else if (status == LAC_OK) {
         status = print_report(report, err);
@@ -191,6 +197,47 @@ static lac_status finish(const cli_arguments *arguments, const lac_model *model,
     lac_report_free(report);
     return status;
 }
+
+/* "1%" or "0.01". */
+static lac_status read_loss(const char *text, double *loss, lac_error *err)
+{
+    char number[32];
+    size_t length = strlen(text);
+    bool percent = length > 0 && text[length - 1] == '%';
+    snprintf(number, sizeof number, "%.*s", (int)(length - percent), text);
+    if (length - percent >= sizeof number || !lac_parse_f64(number, loss) ||
+        !(*loss >= 0 && *loss <= (percent ? 100 : 1)))
+        return lac_fail(err, LAC_ERROR_INPUT, "--max-loss %s: want 0%% to 100%%, or 0 to 1", text);
+    *loss *= percent ? 0.01 : 1;
+    return LAC_OK;
+}
+
+static lac_status choose(const cli_arguments *arguments, const lac_model *model, lac_error *err)
+{
+    const char *loss = option_value(arguments, "max-loss", 0);
+    const char *target = option_value(arguments, "target", 0);
+    int64_t budget, images;
+    lac_auto result;
+    lac_auto_options options = {.sizes = option_value(arguments, "sizes", 0),
+                                .keep_weights = option_given(arguments, "no-prune"),
+                                .progress = show_progress};
+    if (target && strcmp(target, "cpu") != 0)
+        return lac_fail(err, LAC_ERROR_INPUT, "--target %s: scheme auto measures on the cpu",
+                        target);
+    LAC_TRY(read_loss(loss ? loss : "1%", &options.max_loss, err));
+    LAC_TRY(option_int(arguments, "budget", 120, 1, 1000000, &budget, err));
+    LAC_TRY(option_int(arguments, "images", 0, 0, INT64_MAX, &images, err));
+    options.budget = (double)budget;
+    options.items = images;
+    LAC_TRY(lac_auto_choose(&result, model, &options, err));
+    lac_status status = finish(arguments, model, &result.compression,
+                               result.calibration[0] ? result.calibration : NULL, &result, err);
+    lac_auto_release(&result);
+    return status;
+}
+
+static const char *const auto_options[] = {"target", "max-loss", "budget",
+                                           "images", "sizes",    "no-prune"};
 
 static lac_status compress(const cli_arguments *arguments, const lac_model *model, lac_error *err)
 {
@@ -202,9 +249,15 @@ static lac_status compress(const cli_arguments *arguments, const lac_model *mode
     int64_t left_out;
     if (!scheme || !output)
         return lac_fail(err, LAC_ERROR_INPUT, "want --scheme TEXT and --output FILE");
-    LAC_TRY(lac_scheme_parse(scheme, &composition, err));
+    if (!lac_auto_is(scheme))
+        LAC_TRY(lac_scheme_parse(scheme, &composition, err));
     LAC_TRY(check_output_path(arguments->positional[0], output, "", err));
     LAC_TRY(check_output_path(arguments->positional[0], output, ".data", err));
+    if (lac_auto_is(scheme))
+        return choose(arguments, model, err);
+    for (size_t i = 0; i < sizeof auto_options / sizeof *auto_options; i++)
+        if (option_given(arguments, auto_options[i]))
+            return lac_fail(err, LAC_ERROR_INPUT, "--%s goes with --scheme auto", auto_options[i]);
     lac_compression compression = {.progress = show_progress};
     lac_status status = LAC_OK;
     if (lac_scheme_calibrates(&composition))
@@ -220,7 +273,7 @@ static lac_status compress(const cli_arguments *arguments, const lac_model *mode
     else if (status == LAC_OK && dataset)
         snprintf(source, sizeof source, "%s", calibration.source);
     if (status == LAC_OK)
-        status = finish(arguments, model, &compression, source[0] ? source : NULL, err);
+        status = finish(arguments, model, &compression, source[0] ? source : NULL, NULL, err);
     lac_compression_release(&compression);
     lac_dataset_close(dataset);
     return status;
@@ -237,13 +290,20 @@ static lac_status run(const cli_arguments *arguments, lac_error *err)
 }
 
 static const cli_option options[] = {
-    {"scheme", 's', "TEXT", "schemes joined by +, e.g. nm:2:4+int8 ('lacuna list schemes')"},
+    {"scheme", 's', "TEXT",
+     "schemes joined by +, e.g. nm:2:4+int8 ('lacuna list schemes'); auto: measured choice"},
     {"output", 'o', "FILE", "the ONNX file to write"},
     {"external", 0, "BYTES",
      "weights of at least this size go to FILE.data, which is mapped, not\nread (default: 4096 "
      "where they take 1 MB together; 0: none)"},
     {"dcz", 0, "DIR", "also write Huffman-coded .dcz files, one per layer (deep-compression)"},
     {"meta", 'm', "FILE", "take tasks (calibration data) from this meta.json"},
+    {"target", 't', "NAME", "auto: what to be fast on: cpu (default), this machine"},
+    {"max-loss", 0, "LOSS", "auto: points of the score that may go: 1% (default), 0.005"},
+    {"budget", 0, "SECONDS", "auto: time for measuring (default 120)"},
+    {"images", 0, "N", "auto: items scored (default: as many as the time allows)"},
+    {"sizes", 0, "TEXT", "auto: time noise of these sizes, e.g. N=8 (default: a stored sample)"},
+    {"no-prune", 0, NULL, "auto: only the zeros that are there"},
     {0}};
 
 const cli_command command_compress = {
@@ -252,7 +312,11 @@ const cli_command command_compress = {
     .summary = "prune, quantise, share weights; write a smaller ONNX file",
     .details =
         "  lacuna compress glyph_vit -s nm:2:4+int8 -o vit24.onnx\n"
-        "  lacuna compress model.onnx -s deep-compression:density=0.2 -o small.onnx\n\n"
+        "  lacuna compress model.onnx -s deep-compression:density=0.2 -o small.onnx\n"
+        "  lacuna compress model.onnx -s auto --max-loss 1% -o fast.onnx\n\n"
+        "Scheme auto measures on this machine: per layer float32 or int8, every format that holds\n"
+        "the weight in fewer bytes, and new zeros as far as the score allows; what does not win\n"
+        "stays dense, and the report says so. The file keeps the choice (docs/auto.md).\n\n"
         "Packed weights are operators of the domain lacuna with function bodies of standard\n"
         "operators, so other runtimes run the file too.",
     .options = options,

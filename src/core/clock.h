@@ -4,5 +4,7 @@
 
 /* Seconds of a clock that never jumps; only differences mean something. */
 double lac_seconds(void);
+/* How often somebody else was given this program's processor. */
+long lac_interruptions(void);
 
 #endif

@@ -194,7 +194,8 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
         step->kernel = lac_kernel_choose(&step->layer, session->isa, why, sizeof why);
     }
     double cost = step->kernel ? step->kernel->cost(&step->layer) : 0, dense = -1;
-    if (step->kernel)
+    bool prefer = step->packed->prefer; /* measured: no estimate is asked */
+    if (step->kernel && !prefer)
         LAC_TRY(dense_cost(plan, session, step, &dense, err));
     if (step->kernel && (dense < 0 || cost <= dense)) {
         LAC_TRY(describe(plan, session, step, err));
@@ -204,6 +205,9 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
         }
         step->is_layer = true;
         step->packed_input = step->node->in[LAC_IN_W];
+        if (prefer)
+            snprintf(step->why, sizeof step->why,
+                     "packed: measured to be faster when the file was made, not estimated");
         return LAC_OK;
     }
     if (step->kernel)

@@ -244,6 +244,9 @@ static const lac_param params[] = {
     {"c", LAC_PARAM_INT, "", 4, 1, 32, NULL, NULL, LAC_OPTION, "", "columns of a block"},
     {0}};
 
+static const char *const forms[] = {"r=1,c=4", "r=4,c=4", "r=8,c=4",  "r=16,c=4",
+                                    "r=4,c=1", "r=8,c=1", "r=16,c=1", NULL};
+
 const lac_format lac_format_block = {
     .row = LAC_ROW(lac_format, "block", "blocks of R x C elements that hold a non-zero"),
     .params = params,
@@ -256,4 +259,5 @@ const lac_format lac_format_block = {
     .validate = validate,
     .bytes = bytes,
     .unpack_graph = unpack_graph,
+    .forms = forms,
 };

@@ -207,6 +207,7 @@ lac_status lac_packed_from_node(lac_packed *packed, const lac_node *node, int n_
     for (int i = 0; i < fields; i++)
         if (in[i])
             lac_tensor_share(&packed->field[i], in[i]);
+    packed->prefer = strcmp(lac_node_string(node, "prefer", ""), "packed") == 0;
     return LAC_OK;
 }
 
@@ -237,5 +238,7 @@ lac_status lac_packed_to_graph(const lac_packed *packed, lac_graph *graph, const
                                 lac_params_print(&packed->params, text, sizeof text), err));
     LAC_TRY(lac_node_set_string(graph, node, "view", lac_view_name(packed->view), err));
     LAC_TRY(lac_node_set_int(graph, node, "dtype", packed->dtype, err));
+    if (packed->prefer)
+        LAC_TRY(lac_node_set_string(graph, node, "prefer", "packed", err));
     return lac_node_set_ints(graph, node, "shape", packed->rank, packed->dims, err);
 }

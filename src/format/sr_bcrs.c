@@ -362,6 +362,8 @@ static const lac_param params[] = {
      "vectors of a step: 4 (CPU), 16 or 32 (tensor cores)"},
     {0}};
 
+static const char *const forms[] = {"v=2", "v=4", "v=8", NULL};
+
 const lac_format lac_format_sr_bcrs = {
     .row = LAC_ROW(lac_format, "sr-bcrs", "column vectors of 2, 4 or 8 elements in strided steps"),
     .params = params,
@@ -373,5 +375,6 @@ const lac_format lac_format_sr_bcrs = {
     .unpack = unpack,
     .validate = validate,
     .bytes = bytes,
+    .forms = forms,
     .unpack_graph = unpack_graph,
 };

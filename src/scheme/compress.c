@@ -13,6 +13,8 @@
 static lac_status run(lac_compression *compression, const lac_composition *composition,
                       lac_error *err)
 {
+    if (compression->decide)
+        LAC_TRY(compression->decide(compression->decide_context, compression, false, err));
     for (int i = 0; i < composition->n; i++) {
         const lac_scheme *scheme = composition->scheme[i];
         const lac_params *params = &composition->params[i];
@@ -26,6 +28,8 @@ static lac_status run(lac_compression *compression, const lac_composition *compo
         if (status != LAC_OK)
             return lac_fail_in(err, status, "scheme %s", scheme->row.name);
     }
+    if (compression->decide)
+        LAC_TRY(compression->decide(compression->decide_context, compression, true, err));
     return LAC_OK;
 }
 
@@ -126,12 +130,11 @@ lac_status lac_compress(lac_compression *compression, const lac_graph *graph, co
                         lac_error *err)
 {
     lac_composition composition;
-    lac_tensor *before = NULL;
     LAC_TRY(lac_scheme_parse(text, &composition, err));
     lac_graph *folded;
     LAC_TRY(lac_graph_copy(&folded, graph, err));
     lac_status status = LAC_OK;
-    if (!lac_scheme_is_identity(&composition)) {
+    if (compression->decide || !lac_scheme_is_identity(&composition)) {
         status = lac_graph_annotate(folded, err);
         if (status == LAC_OK)
             status = lac_pass_norm(folded, err);
@@ -143,22 +146,20 @@ lac_status lac_compress(lac_compression *compression, const lac_graph *graph, co
     count_stored(compression, graph);
     int n = compression->n_weights;
     status = check_finite(compression, err);
-    if (status == LAC_OK && !(before = lac_alloc((size_t)n, sizeof *before, err)))
-        status = LAC_ERROR_MEMORY;
     for (int i = 0; status == LAC_OK && i < n; i++)
-        status = lac_tensor_copy(&before[i], &compression->weights[i].tensor, err);
+        status =
+            lac_tensor_copy(&compression->weights[i].before, &compression->weights[i].tensor, err);
     if (status == LAC_OK)
         status = run(compression, &composition, err);
     if (status == LAC_OK)
         status = lac_weights_write(compression, err);
     for (int i = 0; status == LAC_OK && i < n; i++) {
-        compression->weights[i].error = relative_error(&compression->weights[i], &before[i]);
-        expect(&compression->weights[i]);
+        lac_weight *weight = &compression->weights[i];
+        weight->error = relative_error(weight, &weight->before);
+        lac_tensor_release(&weight->before);
+        expect(weight);
     }
     if (status == LAC_OK)
         status = lac_graph_meta_set(compression->graph, "lacuna.scheme", text, err);
-    for (int i = 0; before && i < n; i++)
-        lac_tensor_release(&before[i]);
-    lac_free(before);
     return status;
 }

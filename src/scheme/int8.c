@@ -97,16 +97,18 @@ static lac_status calibrate(lac_compression *compression, int64_t samples, lac_r
     const lac_calibration *calibration = compression->calibration;
     lac_graph *draft;
     LAC_TRY(lac_weights_draft(compression, &draft, err));
-    lac_status status =
-        lac_ranges_collect(ranges, draft, samples, calibration->sample, calibration->context,
-                           compression->progress, compression->progress_context, err);
+    lac_status status = lac_ranges_collect(
+        ranges, draft, samples < calibration->samples ? samples : calibration->samples,
+        calibration->sample, calibration->context, compression->progress,
+        compression->progress_context, err);
     lac_graph_free(draft);
     return status;
 }
 
 static lac_status finish(lac_compression *compression, const lac_params *params, lac_error *err)
 {
-    lac_ranges ranges = {0};
+    lac_ranges collected = {0};
+    const lac_ranges *ranges = &collected;
     const lac_calibration *calibration = compression->calibration;
     bool asked = strcmp(lac_params_text(params, "activations"), "int8") == 0;
     bool attention = strcmp(lac_params_text(params, "attention"), "int8") == 0;
@@ -120,24 +122,26 @@ static lac_status finish(lac_compression *compression, const lac_params *params,
                         "(docs/data.md)");
     if (asked && calibration) {
         int64_t samples = lac_params_int(params, "samples");
-        if (samples > calibration->samples)
-            samples = calibration->samples;
-        LAC_TRY(calibrate(compression, samples, &ranges, err));
         bool moved = false;
+        if (compression->ranges)
+            ranges = compression->ranges;
+        else
+            LAC_TRY(calibrate(compression, samples, &collected, err));
         if (smooth)
-            status = lac_smooth(compression, &ranges, &moved, err);
-        if (moved) {
-            lac_ranges_release(&ranges);
+            status = lac_smooth(compression, ranges, &moved, err);
+        if (moved) { /* what arrives is divided now */
+            lac_ranges_release(&collected);
+            ranges = &collected;
             if (status == LAC_OK)
-                LAC_TRY(calibrate(compression, samples, &ranges, err));
+                LAC_TRY(calibrate(compression, samples, &collected, err));
         }
     }
-    double total = total_work(compression, &ranges);
+    double total = total_work(compression, ranges);
     for (int i = 0; status == LAC_OK && i < compression->n_weights; i++)
-        status = quantize(&compression->weights[i], &ranges, limit, total, err);
-    if (status == LAC_OK && attention && ranges.n)
-        status = lac_attention_write(compression, &ranges, fine, err);
-    lac_ranges_release(&ranges);
+        status = quantize(&compression->weights[i], ranges, limit, total, err);
+    if (status == LAC_OK && attention && ranges->n)
+        status = lac_attention_write(compression, ranges, fine, err);
+    lac_ranges_release(&collected);
     return status;
 }
 

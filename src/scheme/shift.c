@@ -18,14 +18,13 @@ lac_status lac_weight_shift(lac_weight *weight, const float *before,
     /* Input channels of one row; rows of a group share them. */
     bool conv = weight->view == LAC_VIEW_CONV;
     int64_t own = conv ? weight->tensor.dims[1] : weight->cols;
-    lac_free(weight->shift);
-    weight->shift = NULL;
     if (!arriving->sum || arriving->elements < 1 || own < 1 || arriving->channels % own != 0)
         return LAC_OK;
     int64_t groups = arriving->channels / own;
     if (weight->rows % groups != 0 || (!conv && groups != 1))
         return LAC_OK;
-    weight->shift = lac_alloc((size_t)weight->rows, sizeof *weight->shift, err);
+    if (!weight->shift)
+        weight->shift = lac_alloc((size_t)weight->rows, sizeof *weight->shift, err);
     if (!weight->shift)
         return LAC_ERROR_MEMORY;
     const float *after = weight->tensor.data;
@@ -36,7 +35,7 @@ lac_status lac_weight_shift(lac_weight *weight, const float *before,
             int64_t at = lac_weight_at(weight, r, k);
             shift += ((double)after[at] - (double)before[at]) * sum[k % own];
         }
-        weight->shift[r] = (float)(shift / (double)arriving->elements);
+        weight->shift[r] += (float)(shift / (double)arriving->elements);
     }
     return LAC_OK;
 }

@@ -131,10 +131,33 @@ lac_status lac_weights_find(lac_compression *compression, const lac_graph *graph
     return LAC_OK;
 }
 
+lac_status lac_weight_restore(lac_weight *weight, lac_error *err)
+{
+    lac_tensor copy;
+    LAC_TRY(lac_tensor_copy(&copy, &weight->before, err));
+    float *w = copy.data; /* what arrives stays smoothed */
+    for (int64_t r = 0; weight->smoothing && r < weight->rows; r++)
+        for (int64_t k = 0; k < weight->cols; k++)
+            w[lac_weight_at(weight, r, k)] *= weight->smoothing[k];
+    lac_tensor_release(&weight->tensor);
+    weight->tensor = copy;
+    lac_free(weight->scale);
+    lac_free(weight->shift);
+    weight->scale = weight->shift = NULL;
+    weight->limit = 0;
+    weight->input_scale = 0;
+    weight->input_zero = 0;
+    weight->format = weight->format_integers = NULL;
+    weight->changed = weight->smoothing != NULL;
+    weight->prefer = false;
+    return LAC_OK;
+}
+
 void lac_compression_release(lac_compression *compression)
 {
     for (int i = 0; i < compression->n_weights; i++) {
         lac_tensor_release(&compression->weights[i].tensor);
+        lac_tensor_release(&compression->weights[i].before);
         lac_free(compression->weights[i].scale);
         lac_free(compression->weights[i].shift);
         lac_free(compression->weights[i].smoothing);

@@ -12,11 +12,14 @@ int64_t lac_stored_bytes(const lac_graph *graph, int value);
 /* Scale of each row's grid such that its largest element is `limit` steps; rounds the weight onto
  * it (half away from zero) and sets scale, limit, changed. */
 lac_status lac_weight_quantize(lac_weight *weight, int limit, lac_error *err);
+/* The elements of a weight on a grid as the integers of that grid, in the weight's shape. */
+lac_status lac_weight_integers(const lac_weight *weight, lac_tensor *integers, lac_error *err);
 /* Writes every changed weight back into compression->graph: packed, behind DequantizeLinear when
  * it is on a grid; integer activations as QuantizeLinear + DequantizeLinear. */
 lac_status lac_weights_write(lac_compression *compression, lac_error *err);
-/* Sets weight->shift from `before`, what the weight was before its grid, and the mean of each input
- * channel; leaves it NULL where the channels do not belong to this weight. */
+/* Adds to weight->shift what the change since `before`, its elements then, adds to the output on
+ * average, given the mean of each input channel; leaves it as it is where the channels do not
+ * belong to this weight. */
 lac_status lac_weight_shift(lac_weight *weight, const float *before,
                             const struct lac_layer_range *arriving, lac_error *err);
 /* Takes the shift off the bias of node `n` when it is the weight's only reader. */
@@ -39,6 +42,9 @@ lac_status lac_weights_draft(const lac_compression *compression, lac_graph **dra
 /* Zeroes all but the round(density * count) largest |w| of the n weights taken together, ties to
  * the lower flat index (in the order given). */
 lac_status lac_weights_prune(lac_weight *const *weights, int n, double density, lac_error *err);
+/* What scheme magnitude does with one weight, `params` being its (m >= n where m is given): prunes
+ * it and names its format; weight->keep where it does not suit. */
+lac_status lac_weight_prune(lac_weight *weight, const lac_params *params, lac_error *err);
 /* The matrix position of element (row, col) in the weight's tensor. */
 int64_t lac_weight_at(const lac_weight *weight, int64_t row, int64_t col);
 

@@ -47,8 +47,7 @@ lac_status lac_weight_quantize(lac_weight *weight, int limit, lac_error *err)
     return LAC_OK;
 }
 
-/* The weight's elements as the integers of its grid. */
-static lac_status to_integers(const lac_weight *weight, lac_tensor *integers, lac_error *err)
+lac_status lac_weight_integers(const lac_weight *weight, lac_tensor *integers, lac_error *err)
 {
     LAC_TRY(lac_tensor_make(integers, LAC_I8, weight->tensor.rank, weight->tensor.dims, err));
     const float *w = weight->tensor.data;
@@ -108,6 +107,7 @@ static lac_status store(lac_weight *weight, lac_graph *graph, lac_tensor *tensor
     lac_packed packed;
     LAC_TRY(lac_pack(&packed, weight->format, &weight->params, weight->view, tensor, err));
     weight->bytes_after = lac_packed_bytes(&packed);
+    packed.prefer = weight->prefer;
     lac_status status = lac_packed_to_graph(&packed, graph, name, value, err);
     lac_packed_release(&packed);
     return status;
@@ -162,7 +162,11 @@ static lac_status write_weight(lac_compression *compression, lac_weight *weight,
     lac_tensor integers;
     int in[3];
     lac_node *node;
-    LAC_TRY(to_integers(weight, &integers, err));
+    LAC_TRY(lac_weight_integers(weight, &integers, err));
+    if (weight->format_integers) {
+        weight->format = weight->format_integers;
+        lac_params_init(&weight->params, weight->format->params);
+    }
     lac_status status = store(weight, graph, &integers, name, &in[0], err);
     lac_tensor_release(&integers);
     LAC_TRY(status);

@@ -33,6 +33,19 @@ static lac_status one_run(lac_session *session, const lac_graph *graph, const la
     return LAC_OK;
 }
 
+/* A run during which somebody else had the processor is done again, twice at most. */
+static lac_status calm_run(lac_session *session, const lac_graph *graph, const lac_tensor *in,
+                           lac_tensor *out, double *seconds, lac_error *err)
+{
+    for (int tries = 0; tries < 3; tries++) {
+        long before = lac_interruptions();
+        LAC_TRY(one_run(session, graph, in, out, seconds, err));
+        if (lac_interruptions() == before)
+            break;
+    }
+    return LAC_OK;
+}
+
 /* ---- the dense twin
  * ------------------------------------------------------------------------------ */
 
@@ -93,6 +106,7 @@ typedef struct side {
     double *whole;
     double *steps; /* [n_steps][runs] */
     int n_steps;
+    double round; /* seconds of one turn, from the runs that warm up */
 } side;
 
 static void close_side(side *s)
@@ -104,33 +118,39 @@ static void close_side(side *s)
     lac_free(s->steps);
 }
 
-static lac_status open_side(side *s, const lac_graph *graph, const lac_tensor *in, int runs,
-                            lac_error *err)
+static lac_status open_side(side *s, const lac_graph *graph, const lac_tensor *in, lac_error *err)
 {
     lac_session_options timing = {.time_steps = true};
     lac_step_info info;
     double seconds;
     s->graph = graph;
     s->out = lac_alloc((size_t)graph->n_outputs, sizeof *s->out, err);
-    s->whole = lac_alloc((size_t)runs, sizeof *s->whole, err);
-    if (!s->out || !s->whole)
+    if (!s->out)
         return LAC_ERROR_MEMORY;
     LAC_TRY(lac_session_make(&s->plain, graph, NULL, err));
     LAC_TRY(lac_session_make(&s->timed, graph, &timing, err));
     LAC_TRY(one_run(s->plain, graph, in, s->out, &seconds, err)); /* makes the plan, warms up */
     LAC_TRY(one_run(s->timed, graph, in, s->out, &seconds, err));
+    LAC_TRY(one_run(s->plain, graph, in, s->out, &seconds, err));
+    s->round = 2 * seconds;
     while (lac_session_step(s->timed, s->n_steps, &info))
         s->n_steps++;
+    return LAC_OK;
+}
+
+static lac_status make_room(side *s, int runs, lac_error *err)
+{
+    s->whole = lac_alloc((size_t)runs, sizeof *s->whole, err);
     s->steps = lac_alloc((size_t)s->n_steps * (size_t)runs, sizeof *s->steps, err);
-    return s->steps ? LAC_OK : LAC_ERROR_MEMORY;
+    return s->whole && s->steps ? LAC_OK : LAC_ERROR_MEMORY;
 }
 
 static lac_status time_side(side *s, const lac_tensor *in, int run, int runs, lac_error *err)
 {
     lac_step_info info;
     double seconds;
-    LAC_TRY(one_run(s->plain, s->graph, in, s->out, &s->whole[run], err));
-    LAC_TRY(one_run(s->timed, s->graph, in, s->out, &seconds, err));
+    LAC_TRY(calm_run(s->plain, s->graph, in, s->out, &s->whole[run], err));
+    LAC_TRY(calm_run(s->timed, s->graph, in, s->out, &seconds, err));
     for (int i = 0; i < s->n_steps && lac_session_step(s->timed, i, &info); i++)
         s->steps[i * runs + run] = info.seconds;
     return LAC_OK;
@@ -171,18 +191,25 @@ static lac_status collect(lac_bench *bench, side *own, side *dense, int runs, la
     return LAC_OK;
 }
 
-lac_status lac_bench_run(lac_bench *bench, const lac_graph *graph, const lac_graph *dense,
-                         const lac_tensor *in, int runs,
-                         void (*progress)(void *context, const char *stage, double done),
-                         void *progress_context, lac_error *err)
+/* `runs`; of 0, as many as `seconds` allow, between 5 and 2000. */
+static lac_status run_both(lac_bench *bench, const lac_graph *graph, const lac_graph *dense,
+                           const lac_tensor *in, int runs, double seconds,
+                           void (*progress)(void *context, const char *stage, double done),
+                           void *progress_context, lac_error *err)
 {
     side own = {0}, other = {0};
     memset(bench, 0, sizeof *bench);
-    lac_status status = open_side(&own, graph, in, runs, err);
+    lac_status status = open_side(&own, graph, in, err);
     if (status == LAC_OK) {
         lac_session_memory(own.plain, &bench->memory);
-        status = open_side(&other, dense, in, runs, err);
+        status = open_side(&other, dense, in, err);
     }
+    if (status == LAC_OK && runs == 0)
+        runs = (int)fmin(fmax(seconds / (own.round + other.round), 5), 2000);
+    if (status == LAC_OK)
+        status = make_room(&own, runs, err);
+    if (status == LAC_OK)
+        status = make_room(&other, runs, err);
     for (int run = 0; status == LAC_OK && run < runs; run++) {
         if (progress)
             progress(progress_context, "bench", (double)run / runs);
@@ -197,6 +224,20 @@ lac_status lac_bench_run(lac_bench *bench, const lac_graph *graph, const lac_gra
     if (status != LAC_OK)
         lac_bench_release(bench);
     return status;
+}
+
+lac_status lac_bench_run(lac_bench *bench, const lac_graph *graph, const lac_graph *dense,
+                         const lac_tensor *in, int runs,
+                         void (*progress)(void *context, const char *stage, double done),
+                         void *progress_context, lac_error *err)
+{
+    return run_both(bench, graph, dense, in, runs, 0, progress, progress_context, err);
+}
+
+lac_status lac_bench_for(lac_bench *bench, const lac_graph *graph, const lac_graph *dense,
+                         const lac_tensor *in, double seconds, lac_error *err)
+{
+    return run_both(bench, graph, dense, in, 0, seconds, NULL, NULL, err);
 }
 
 void lac_bench_release(lac_bench *bench)

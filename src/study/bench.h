@@ -26,6 +26,9 @@ lac_status lac_bench_run(lac_bench *bench, const lac_graph *graph, const lac_gra
                          const lac_tensor *in, int runs,
                          void (*progress)(void *context, const char *stage, double done),
                          void *progress_context, lac_error *err);
+/* The same, with as many runs as take about so long, at least 5. */
+lac_status lac_bench_for(lac_bench *bench, const lac_graph *graph, const lac_graph *dense,
+                         const lac_tensor *in, double seconds, lac_error *err);
 void lac_bench_release(lac_bench *bench);
 
 /* A copy in which every weight is a plain float32 constant and activations are not rounded: what a

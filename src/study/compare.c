@@ -3,6 +3,7 @@
 #include "study/compare.h"
 
 #include "core/memory.h"
+#include "study/auto.h"
 #include "study/bench.h"
 #include "study/cells.h"
 #include "study/evaluate.h"
@@ -53,12 +54,38 @@ typedef struct made {
     bool has_ranges;
 } made;
 
+/* A composition of schemes, or auto. */
+static lac_status check_scheme(const char *scheme, bool *identity, lac_error *err)
+{
+    lac_composition composition;
+    *identity = false;
+    if (lac_auto_is(scheme))
+        return LAC_OK;
+    LAC_TRY(lac_scheme_parse(scheme, &composition, err));
+    *identity = lac_scheme_is_identity(&composition);
+    return LAC_OK;
+}
+
+/* One point of loss, a minute a network: what `compress --scheme auto` does in half its time. */
+static lac_status choose(const work *w, made *m, lac_error *err)
+{
+    lac_auto chosen;
+    lac_auto_options options = {.max_loss = 0.01, .budget = 60, .items = w->options->images};
+    LAC_TRY(lac_auto_choose(&chosen, w->model, &options, err));
+    m->compression = chosen.compression;
+    memset(&chosen.compression, 0, sizeof chosen.compression);
+    lac_auto_release(&chosen);
+    return LAC_OK;
+}
+
 static lac_status compress(work *w, made *m, const char *scheme, lac_error *err)
 {
     if (m->there)
         return LAC_OK;
     m->compression.calibration = w->dataset ? &w->calibration : NULL;
-    lac_status status = lac_compress(&m->compression, w->model->graph, scheme, err);
+    lac_status status = lac_auto_is(scheme)
+                            ? choose(w, m, err)
+                            : lac_compress(&m->compression, w->model->graph, scheme, err);
     m->there = status == LAC_OK;
     return status == LAC_OK ? LAC_OK : lac_fail_in(err, status, "scheme %s", scheme);
 }
@@ -111,12 +138,12 @@ static lac_status score(work *w, const lac_graph *graph, int64_t limit, lac_scor
 
 static lac_status cpu_cell(work *w, made *m, const char *scheme, json_t **cell, lac_error *err)
 {
-    lac_composition composition;
-    LAC_TRY(lac_scheme_parse(scheme, &composition, err));
+    bool identity;
+    LAC_TRY(check_scheme(scheme, &identity, err));
     LAC_TRY(compress(w, m, scheme, err));
     const lac_graph *graph = m->compression.graph;
     int64_t bytes = w->model->file_bytes;
-    if (!lac_scheme_is_identity(&composition)) { /* with its tasks, as compress writes it */
+    if (!identity) { /* with its tasks, as compress writes it */
         LAC_TRY(lac_tasks_keep(m->compression.graph, w->model->tasks, err));
         LAC_TRY(file_bytes(graph, &bytes, err));
     }
@@ -292,10 +319,10 @@ static lac_status rows(work *w, lac_error *err)
     for (int s = 0; s < w->options->n_schemes; s++) {
         lac_compare_row *row = &comparison->row[s];
         made m = {0};
-        lac_composition composition;
+        bool identity;
         snprintf(row->scheme, sizeof row->scheme, "%s", w->options->schemes[s]);
-        LAC_TRY(lac_scheme_parse(row->scheme, &composition, err));
-        row->is_float = !compressed && lac_scheme_is_identity(&composition);
+        LAC_TRY(check_scheme(row->scheme, &identity, err));
+        row->is_float = !compressed && identity;
         lac_status status = cpu_of_row(w, &m, row, err);
         for (int t = 0; status == LAC_OK && t < w->options->n_targets; t++)
             status = target_of_row(w, &m, row, t, err);
@@ -313,12 +340,12 @@ lac_status lac_compare(lac_comparison *comparison, const lac_model *model,
                        const lac_compare_options *options, lac_error *err)
 {
     work w = {.model = model, .options = options, .comparison = comparison};
-    lac_composition check;
+    bool identity;
     char source[300];
     memset(comparison, 0, sizeof *comparison);
     snprintf(comparison->model, sizeof comparison->model, "%s", model->name);
     for (int s = 0; s < options->n_schemes; s++) /* a wrong name is said before any work */
-        LAC_TRY(lac_scheme_parse(options->schemes[s], &check, err));
+        LAC_TRY(check_scheme(options->schemes[s], &identity, err));
     w.total = options->n_schemes * (1 + options->n_targets);
     w.fingerprint = lac_fingerprint_machine(lac_fingerprint(model->graph));
     LAC_TRY(lac_cells_open(&w.cells, options->cells, options->fresh, err));

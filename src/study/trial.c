@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 struct lac_trial {
     const lac_kernel *kernel;
@@ -383,13 +382,6 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* How often somebody else was given this program's processor. */
-static long interruptions(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_nivcsw : 0;
-}
-
 static lac_status turn(const lac_side *side, int rounds, double *seconds, lac_error *err)
 {
     if (side->threads)
@@ -422,10 +414,10 @@ lac_status lac_race(lac_side *sides, int n, double budget_seconds, lac_error *er
      * gaps hit long runs more often than short ones. */
     for (int disturbed = 0; status == LAC_OK && turns < TURNS &&
                             (turns < LEAST || lac_seconds() - begin < budget_seconds);) {
-        long before = interruptions();
+        long before = lac_interruptions();
         for (int i = 0; status == LAC_OK && i < n; i++)
             status = turn(&sides[i], rounds[i], &sample[i * TURNS + turns], err);
-        if (interruptions() == before || disturbed++ >= turns + LEAST)
+        if (lac_interruptions() == before || disturbed++ >= turns + LEAST)
             turns++;
     }
     for (int i = 0; status == LAC_OK && i < n; i++) {

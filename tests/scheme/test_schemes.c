@@ -3,6 +3,7 @@
 #include "core/memory.h"
 #include "core/random.h"
 #include "format/packed.h"
+#include "scheme/weights.h"
 
 #include <lacuna/scheme.h>
 #include <math.h>
@@ -235,6 +236,127 @@ static void test_groups(void **state)
     lac_graph_free(graph);
 }
 
+/* ---- blocks --------------------------------------------------------------------------------- */
+
+/* Non-zeros of the block of `r` x `c` at (row, col): all of it or nothing. */
+static bool block_lives(const lac_weight *w, int64_t row, int64_t col, int64_t r, int64_t c)
+{
+    int64_t inside = 0, live = 0;
+    for (int64_t i = row; i < row + r && i < w->rows; i++)
+        for (int64_t k = col; k < col + c && k < w->cols; k++, inside++)
+            live += ((const float *)w->tensor.data)[lac_weight_at(w, i, k)] != 0;
+    assert_true(live == 0 || live == inside);
+    return live > 0;
+}
+
+/* Whole blocks live, as many as asked for, those of the largest norms; edges are blocks too. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    lac_graph *graph = chain();
+    lac_compression c = compress(graph, "block:4:8:0.25", false);
+    lac_compression before = compress(graph, "dense", false);
+    for (int w = 0; w < c.n_weights; w++) {
+        const lac_weight *weight = &c.weights[w];
+        int64_t strips = (weight->rows + 3) / 4, across = (weight->cols + 7) / 8, live = 0;
+        double least = INFINITY, largest = 0; /* norms of the living, of the dead */
+        for (int64_t s = 0; s < strips; s++)
+            for (int64_t b = 0; b < across; b++) {
+                double norm = 0;
+                for (int64_t i = 4 * s; i < 4 * s + 4 && i < weight->rows; i++)
+                    for (int64_t k = 8 * b; k < 8 * b + 8 && k < weight->cols; k++) {
+                        double x = ((const float *)before.weights[w]
+                                        .tensor.data)[lac_weight_at(weight, i, k)];
+                        norm += x * x;
+                    }
+                bool lives = block_lives(weight, 4 * s, 8 * b, 4, 8);
+                live += lives;
+                least = lives && norm < least ? norm : least;
+                largest = !lives && norm > largest ? norm : largest;
+            }
+        assert_int_equal(live, (int64_t)round(0.25 * (double)(strips * across)));
+        assert_true(least >= largest);
+        assert_string_equal(weight->format->row.name, "block");
+        assert_int_equal(lac_params_int(&weight->params, "r"), 4);
+        assert_int_equal(lac_params_int(&weight->params, "c"), 8);
+    }
+    lac_compression_release(&c);
+    lac_compression_release(&before);
+    lac_graph_free(graph);
+}
+
+/* N:M of whole blocks: the outputs of a group share their positions. */
+static void test_shared_groups(void **state)
+{
+    (void)state;
+    lac_graph *graph = chain();
+    lac_compression c = compress(graph, "magnitude:n=1,m=4,block_rows=4,block_cols=2", false);
+    for (int w = 0; w < c.n_weights; w++) {
+        const lac_weight *weight = &c.weights[w];
+        for (int64_t row = 0; row < weight->rows; row += 4)
+            for (int64_t group = 0; group < weight->cols; group += 8) {
+                int live = 0;
+                for (int64_t col = group; col < group + 8 && col < weight->cols; col += 2)
+                    live += block_lives(weight, row, col, 4, 2);
+                assert_int_equal(live, 1);
+            }
+        assert_string_equal(weight->format->row.name, "block");
+    }
+    lac_compression_release(&c);
+    lac_graph_free(graph);
+    graph = shapes(); /* blocks do not cross the windows of a convolution */
+    c = compress(graph, "block:1:4:0.5", false);
+    assert_string_equal(weight_of(&c, "three")->keep,
+                        "not pruned: the channels of a window (3) are "
+                        "no multiple of block_cols = 4");
+    lac_compression_release(&c);
+    memset(&c, 0, sizeof c);
+    assert_int_equal(lac_compress(&c, graph, "magnitude:block_rows=2,scope=global", &err),
+                     LAC_ERROR_INPUT);
+    lac_compression_release(&c);
+    lac_graph_free(graph);
+}
+
+/* Single weights: floats are stored in csr, integers in delta. */
+static void test_format_by_type(void **state)
+{
+    (void)state;
+    lac_graph *graph = chain();
+    lac_compression c = compress(graph, "magnitude:density=0.1", false);
+    assert_string_equal(c.weights[0].format->row.name, "csr");
+    lac_compression_release(&c);
+    c = compress(graph, "magnitude:density=0.1+int8", true);
+    assert_string_equal(c.weights[0].format->row.name, "delta");
+    lac_compression_release(&c);
+    lac_graph_free(graph);
+}
+
+/* A workflow undoes what a scheme made of one weight, after the scheme. */
+static lac_status undo_first(void *context, lac_compression *c, bool done, lac_error *e)
+{
+    ++*(int *)context;
+    return done ? lac_weight_restore(&c->weights[0], e) : LAC_OK;
+}
+
+static void test_decide(void **state)
+{
+    (void)state;
+    int calls = 0;
+    lac_graph *graph = chain();
+    lac_compression before = compress(graph, "dense", false);
+    lac_compression c = {.decide = undo_first, .decide_context = &calls};
+    assert_int_equal(lac_compress(&c, graph, "magnitude:density=0.1+int8", &err), LAC_OK);
+    assert_int_equal(calls, 2);
+    assert_false(c.weights[0].changed);
+    assert_null(c.weights[0].scale);
+    assert_true(c.weights[0].error == 0 && c.weights[1].error > 0.1);
+    assert_memory_equal(c.weights[0].tensor.data, before.weights[0].tensor.data,
+                        lac_tensor_bytes(&c.weights[0].tensor));
+    lac_compression_release(&c);
+    lac_compression_release(&before);
+    lac_graph_free(graph);
+}
+
 /* ---- formats that do not fit --------------------------------------------------------------- */
 
 static void test_fall_back(void **state)
@@ -438,6 +560,10 @@ int main(void)
         cmocka_unit_test(test_identity),
         cmocka_unit_test(test_alias_is_data),
         cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_shared_groups),
+        cmocka_unit_test(test_format_by_type),
+        cmocka_unit_test(test_decide),
         cmocka_unit_test(test_fall_back),
         cmocka_unit_test(test_calibrated_after_pruning),
         cmocka_unit_test(test_bias_correction_conv),
