@@ -75,13 +75,13 @@ write("overflow.onnx", model(product, [x], [y], [tensor("w", [2**40, 2**40], wei
 write("rank.onnx", model(product, [x], [y], [tensor("w", [1] * 40, weights[:1])]))
 write("dtype.onnx", model(product, [x], [y], [tensor("w", [4, 4], weights, dtype=77)]))
 write("mismatch.onnx", model(product, [x], [y], [tensor("w", [5, 4], weights + weights[:4])]))
-# one panel of 16 outputs (4 of them are there), 8 steps; places 0 and 1 of every group
-kept = weights[:4] + [0.0] * 12 + weights[4:8] + [0.0] * 108
-fields = [tensor("v", [128], kept), tensor("i", [32], None, 2, b"\x44" * 32)]
+# one panel of 16 outputs (4 of them are there), 2 steps of 4 slots; places 0 and 1 of every group
+kept = [w for o in range(4) for w in (weights[o], weights[4 + o], 0.0, 0.0)] + [0.0] * 112
+fields = [tensor("v", [128], kept), tensor("i", [64], None, 2, b"\x00\x05" * 32)]
 for name, form, params in (("good", "nm", "n=2,m=4"), ("format", "wibble", ""), ("params", "nm", "n=9,m=4"),
                            ("field", "nm", "n=3,m=4"), ("index", "nm", "n=2,m=4")):
     if name == "index": # positions of a group must rise
-        fields[1] = tensor("i", [32], None, 2, b"\x00" * 32)
+        fields[1] = tensor("i", [64], None, 2, b"\x00" * 64)
     write(f"unpack_{name}.onnx", model([packed("w", ["v", "i"], form, params)] + product, [x], [y],
                                        fields))
 write("bytes.bin", struct.pack("<16f", *weights))

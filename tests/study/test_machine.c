@@ -72,7 +72,7 @@ static void assert_possible(const lac_machine *m)
 static void test_cache(void **unused)
 {
     (void)unused;
-    char folder[] = "/tmp/lacuna-machine-XXXXXX", path[600];
+    char folder[] = LACUNA_BINARY_DIR "/test_machine_XXXXXX", path[600];
     lac_error err = {0};
     lac_machine first, second;
     assert_non_null(mkdtemp(folder));
