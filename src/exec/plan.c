@@ -194,7 +194,7 @@ static lac_status choose_packed(lac_plan *plan, lac_session *session, lac_step *
         step->kernel = lac_kernel_choose(&step->layer, session->isa, why, sizeof why);
     }
     double cost = step->kernel ? step->kernel->cost(&step->layer) : 0, dense = -1;
-    bool prefer = step->packed->prefer; /* measured: no estimate is asked */
+    bool prefer = step->packed && step->packed->prefer; /* measured: no estimate is asked */
     if (step->kernel && !prefer)
         LAC_TRY(dense_cost(plan, session, step, &dense, err));
     if (step->kernel && (dense < 0 || cost <= dense)) {
