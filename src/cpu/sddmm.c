@@ -31,6 +31,12 @@ static int64_t outputs_before(const lac_packed *mask, int v, int64_t strips, int
     return total;
 }
 
+int64_t lac_sddmm_outputs(const lac_packed *mask)
+{
+    int v = (int)lac_params_int(&mask->params, "v");
+    return outputs_before(mask, v, mask->field[LAC_SR_BCRS_ROW].dims[0] / 2, NULL);
+}
+
 bool lac_sddmm_can_run(const lac_layer *layer, char *why, size_t why_size)
 {
     const lac_tensor *q = &layer->operand[LAC_ROLE_QUERY].tensor;

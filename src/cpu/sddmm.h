@@ -22,6 +22,8 @@ typedef struct lac_sddmm {
 } lac_sddmm;
 
 bool lac_sddmm_can_run(const lac_layer *layer, char *why, size_t why_size);
+/* Outputs of one head under a mask of a valid layer, with what fills groups. */
+int64_t lac_sddmm_outputs(const lac_packed *mask);
 /* Kept products, without what fills groups. */
 double lac_sddmm_products(const lac_layer *layer);
 lac_status lac_sddmm_prepare(const lac_layer *layer, void **state, lac_error *err);
