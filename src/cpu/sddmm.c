@@ -75,15 +75,13 @@ void lac_sddmm_release(void *state)
     if (!w)
         return;
     lac_free(w->start);
-    lac_free(w->key_sum);
     lac_free(w);
 }
 
 size_t lac_sddmm_bytes(const void *state)
 {
     const lac_sddmm *w = state;
-    return (size_t)(w->strips + 1) * sizeof *w->start +
-           (size_t)(w->heads * w->tokens) * sizeof *w->key_sum;
+    return (size_t)(w->strips + 1) * sizeof *w->start;
 }
 
 static lac_status fill(lac_sddmm *w, const lac_layer *layer, lac_error *err)
@@ -96,8 +94,7 @@ static lac_status fill(lac_sddmm *w, const lac_layer *layer, lac_error *err)
     w->v = (int)lac_layer_dim_get(layer, "v");
     w->strips = (w->tokens + w->v - 1) / w->v;
     w->start = lac_alloc((size_t)(w->strips + 1), sizeof *w->start, err);
-    w->key_sum = lac_alloc((size_t)(w->heads * w->tokens), sizeof *w->key_sum, err);
-    if (!w->start || !w->key_sum)
+    if (!w->start)
         return LAC_ERROR_MEMORY;
     outputs_before(mask, w->v, w->strips, w->start);
     return LAC_OK;
