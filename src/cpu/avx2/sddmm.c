@@ -55,8 +55,9 @@ SDDMM_INLINE __m256i join(const __m256i s[8])
                             _mm256_permute2x128_si256(a, b, 0x31));
 }
 
-/* 8 / v keys, to[v][8]. */
-SDDMM_INLINE void some(const queries *q, int v, int64_t dim, const int8_t *const *key, int32_t *to)
+/* 8 / v keys, the first `count` of them to to[v][8]. */
+SDDMM_INLINE void some(const queries *q, int v, int64_t dim, const int8_t *const *key, int count,
+                       int32_t *to)
 {
     __m256i sum[8];
     _Alignas(32) int32_t all[8];
@@ -76,7 +77,8 @@ SDDMM_INLINE void some(const queries *q, int v, int64_t dim, const int8_t *const
     _mm256_store_si256((__m256i *)all, join(sum));
 #pragma GCC unroll 8
     for (int i = 0; i < v; i++)
-        memcpy(to + 8 * i, all + i * (8 / v), 8 / (size_t)v * sizeof *to);
+        for (int j = 0; j < 8 / v && j < count; j++)
+            to[8 * i + j] = all[i * (8 / v) + j];
 }
 
 SDDMM_INLINE void products(const queries *q, int v, const int8_t *query, int64_t stride,
@@ -84,7 +86,7 @@ SDDMM_INLINE void products(const queries *q, int v, const int8_t *query, int64_t
 {
     (void)query, (void)stride;
     for (int at = 0; at < count; at += 8 / v)
-        some(q, v, dim, key + at, out + at / 8 * 8 * v + at % 8);
+        some(q, v, dim, key + at, count - at, out + at / 8 * 8 * v + at % 8);
 }
 
 /* Measured on one core of an AMD EPYC (family 25, model 17): 64 elements, strips of 8. */

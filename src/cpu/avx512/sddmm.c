@@ -195,6 +195,7 @@ SDDMM_INLINE void short_keys(const queries *q, int v, const int8_t *query, int64
     const __m512i order =
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     for (int at = 0; at < count; at += 8, out += 8 * v, key += 8) {
+        __mmask16 kept = count - at < 8 ? (__mmask16)(0x101 * ((1 << (count - at)) - 1)) : 0xffff;
         __m512i sum[16];
         int64_t k = 0;
 #pragma GCC unroll 8
@@ -207,7 +208,7 @@ SDDMM_INLINE void short_keys(const queries *q, int v, const int8_t *query, int64
 #pragma GCC unroll 4
         for (int i = 0; i < v; i += 2) {
             __m512i x = join_lanes(sum[2 * i], sum[2 * i + 1], sum[2 * i + 2], sum[2 * i + 3]);
-            _mm512_storeu_si512(out + 8 * i, _mm512_permutexvar_epi32(order, x));
+            _mm512_storeu_si512(out + 8 * i, _mm512_maskz_permutexvar_epi32(kept, order, x));
         }
     }
 }
