@@ -29,12 +29,24 @@ typedef struct lac_epilogue {
 /* The output's byte before the zero point: scale and bias count in steps of the output already, as
  * in Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-
  * only inference (2018), section 2.2, instead of a division for every output. The multiplication
- * and addition are rounded together on every instruction set. NaN becomes the least. */
+ * and addition are rounded together on every instruction set. */
 static inline float lac_step(float sum, float scale, float bias, float low, float high)
 {
     float q = __builtin_fmaf(sum, scale, bias);
     q = q > low ? q : low;
     return q < high ? q : high;
+}
+
+/* Scale and bias of an output in its steps. What is no number becomes the least byte. */
+static inline void lac_step_of(float scale, float bias, float output_scale, float *step_scale,
+                               float *step_bias)
+{
+    *step_scale = scale / output_scale;
+    *step_bias = bias / output_scale;
+    if (!(fabsf(*step_scale) < INFINITY) || *step_bias != *step_bias) {
+        *step_scale = 0;
+        *step_bias = -INFINITY;
+    }
 }
 
 /* Whether sums of the layer become bytes so, and within which steps. */

@@ -55,7 +55,7 @@ static inline void integer_store(const lac_product *w, int64_t channel, int64_t 
     const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
     const lac_operand *weights = &layer->operand[LAC_ROLE_WEIGHTS];
     const float *bias = layer->operand[LAC_ROLE_BIAS].tensor.data;
-    float real[LAC_PANEL], step = layer->output_scale, low, high;
+    float real[LAC_PANEL], step, add, low, high;
     bool steps = lac_counts_steps(layer, &low, &high);
     if (layer->output.dtype == LAC_I32) {
         for (int j = 0; j < n; j++)
@@ -66,14 +66,13 @@ static inline void integer_store(const lac_product *w, int64_t channel, int64_t 
         float scale = x->scale_count ? x->scale[0] : 1.0f;
         if (weights->scale_count)
             scale *= weights->scale[weights->scale_count > 1 ? channel + j : 0];
-        if (steps)
-            store_integer(&layer->output, y + j * w->y_k,
-                          (double)nearbyintf(lac_step((float)sum[j], scale / step,
-                                                      (bias ? bias[channel + j] : 0) / step, low,
-                                                      high)) +
-                              layer->output_zero);
-        else
-            real[j] = (float)sum[j] * scale;
+        real[j] = (float)sum[j] * scale;
+        if (!steps)
+            continue;
+        lac_step_of(scale, bias ? bias[channel + j] : 0, layer->output_scale, &step, &add);
+        store_integer(&layer->output, y + j * w->y_k,
+                      (double)nearbyintf(lac_step((float)sum[j], step, add, low, high)) +
+                          layer->output_zero);
     }
     if (!steps)
         lac_product_finish(w, channel, y, n, real);
