@@ -28,6 +28,7 @@ typedef struct lac_panel_source {
     const char *x;
     const int32_t *offset;
     int64_t stride;
+    const int32_t *start; /* [outputs of the call] of families with `starts`: their sums begin so */
 } lac_panel_source;
 
 /* Copies that depend on the instruction set; one body, panel_moves.inc. */
@@ -72,6 +73,7 @@ typedef struct lac_panel_family {
      * begin is a multiple of `outputs`. */
     void (*tile)(const lac_packed *weights, int64_t begin, int64_t end,
                  const lac_panel_source *source, int vectors, void *sums);
+    bool starts; /* integer sums begin from source->start; false: from 0 */
     /* One token: sums[i - begin]; x has k elements and zeros behind, up to a multiple of 64. */
     void (*dot)(const lac_packed *weights, int64_t begin, int64_t end, const void *x, void *sums);
     /* Integer: sums of the weights of each output. */
