@@ -311,13 +311,19 @@ static void multiply(void *context, int64_t begin, int64_t end)
         int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
         int64_t column = tile * LAC_PANEL_COLUMNS, left = columns - column, row[LAC_PANEL_COLUMNS];
         int count = (int)(left < LAC_PANEL_COLUMNS ? left : LAC_PANEL_COLUMNS);
-        lac_panel_source source = {w->x + tile * w->tile_stride, w->offset,
-                                   w->window ? 0 : w->pitch, w->start ? w->start + first : NULL};
+        lac_panel_source source = {.x = w->x + tile * w->tile_stride,
+                                   .offset = w->offset,
+                                   .stride = w->window ? 0 : w->pitch,
+                                   .start = w->start ? w->start + first : NULL};
+        if (!w->window && tile + 1 < w->tiles) {
+            source.ahead_bytes = (w->tile_stride / w->shape.n + 63) / 64 * 64;
+            source.ahead = source.x + w->tile_stride + first * source.ahead_bytes;
+        }
         if (line) {
             if (tile != in_line)
                 family->moves->gather(source.x, w->offset, w->groups, (int)width, line);
             in_line = tile;
-            source = (lac_panel_source){line, NULL, width, source.start};
+            source = (lac_panel_source){.x = line, .stride = width, .start = source.start};
         }
         void *to = sums;
         if (w->in_place)

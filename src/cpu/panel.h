@@ -29,7 +29,20 @@ typedef struct lac_panel_source {
     const int32_t *offset;
     int64_t stride;
     const int32_t *start; /* [outputs of the call] of families with `starts`: their sums begin so */
+    /* What comes next: every output fetches its `ahead_bytes` of it (lac_panel_fetch), or the first
+     * outputs of the next tile would wait for each line they meet. 0: nothing. */
+    const char *ahead;
+    int64_t ahead_bytes;
 } lac_panel_source;
+
+/* Output i of a call (`outputs` from it on) fetches its part of what comes next, as far as the
+ * second-level cache. */
+static inline void lac_panel_fetch(const lac_panel_source *source, int64_t i, int outputs)
+{
+    const char *from = source->ahead + i * source->ahead_bytes;
+    for (int64_t at = 0; at < outputs * source->ahead_bytes; at += 64)
+        __builtin_prefetch(from + at, 0, 2);
+}
 
 /* Copies that depend on the instruction set; one body, panel_moves.inc. */
 typedef struct lac_panel_moves {
