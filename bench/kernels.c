@@ -50,6 +50,7 @@ typedef struct bench_case {
     double target;       /* NAN: none */
     double target_intel; /* 0: the same; of server cores without VBMI */
     bool dram;           /* copies of the weights beyond the last cache */
+    lac_dtype output;    /* LAC_NONE: float32, or uint8 where the kernel writes quads of bytes */
 } bench_case;
 
 #define WIDE "gemm:m=1024,n=512,k=512"
@@ -71,12 +72,16 @@ typedef struct bench_case {
         "spmm.f32.nm." #n_ ":" #m_, WIDE, "nm:n=" #n_ ",m=" #m_, LAC_F32, FLOATS,                  \
             {.n = n_, .m = m_}, 0, OVER_DENSE_F32, goal, 0, false                                  \
     }
-#define BLOCK(name_, r_, c_, percent, goal)                                                        \
+/* Sums of int32, as the dense library's; and the same requantised to bytes, no target. */
+#define BLOCK_TO(name_, r_, c_, percent, goal, output)                                             \
     {                                                                                              \
-        "spmm.i8." name_ "." #percent, WIDE, "block:r=" #r_ ",c=" #c_, LAC_I8, BYTES,              \
+        name_, WIDE, "block:r=" #r_ ",c=" #c_, LAC_I8, BYTES,                                      \
             {.rows = r_, .cols = c_, .density = 1 - percent / 100.0}, 0, OVER_DENSE_I8, goal, 0,   \
-            false                                                                                  \
+            false, output                                                                          \
     }
+#define BLOCK(name_, r_, c_, percent, goal)                                                        \
+    BLOCK_TO("spmm.i8." name_ "." #percent, r_, c_, percent, goal, LAC_I32),                       \
+        BLOCK_TO("spmm.i8." name_ "." #percent ".u8", r_, c_, percent, NAN, LAC_U8)
 #define NM_I8(n_, m_, goal)                                                                        \
     {                                                                                              \
         "spmm.i8.nm." #n_ ":" #m_, BERT, "nm:n=" #n_ ",m=" #m_, LAC_I8, BYTES, {.n = n_, .m = m_}, \
@@ -281,7 +286,7 @@ static lac_status make_best(const bench *b, lac_trial **best, lac_trial_spec *sp
         status = lac_trial_best(&t, spec, c->activations, b->isa, false, err);
         if (status != LAC_OK)
             continue;
-        lac_side side = {.trial = &t, .copies = 1};
+        lac_side side = {.trial = &t, .copies = 1, .warm = true};
         must(lac_race(&side, 1, 0.05, err), err);
         bool better = !*best || side.seconds < best_seconds;
         lac_trial_free(better ? *best : t);
@@ -343,7 +348,8 @@ static lac_status over_dense(const bench *b, result *r, lac_trial *t, lac_dtype 
                            .output = lac_trial_layer(t)->output.dtype,
                            .plain = true};
     LAC_TRY(lac_trial_best(&dense, &spec, dtype == LAC_F32 ? FLOATS : BYTES, b->native, true, err));
-    lac_side sides[] = {{.trial = &t, .copies = 1}, {.trial = &dense, .copies = 1}};
+    lac_side sides[] = {{.trial = &t, .copies = 1, .warm = true},
+                        {.trial = &dense, .copies = 1, .warm = true}};
     lac_status status = lac_race(sides, 2, b->o.quick ? 0 : 1.0, err);
     lac_trial_free(dense);
     LAC_TRY(status);
@@ -357,7 +363,7 @@ static lac_status over_dense(const bench *b, result *r, lac_trial *t, lac_dtype 
 
 static lac_status alone(const bench *b, result *r, lac_trial *t, lac_error *err)
 {
-    lac_side side = {.trial = &t, .copies = 1};
+    lac_side side = {.trial = &t, .copies = 1, .warm = true};
     LAC_TRY(lac_race(&side, 1, b->o.quick ? 0 : 0.6, err));
     rates(b, r, t, side.seconds, 1);
     if (r->c->measure == WEIGHTS_RATE) {
@@ -372,8 +378,8 @@ static lac_status alone(const bench *b, result *r, lac_trial *t, lac_error *err)
 
 static lac_status over_one_thread(const bench *b, result *r, lac_trial *t, lac_error *err)
 {
-    lac_side sides[] = {{.trial = &t, .copies = 1, .threads = b->o.threads},
-                        {.trial = &t, .copies = 1, .threads = 1}};
+    lac_side sides[] = {{.trial = &t, .copies = 1, .threads = b->o.threads, .warm = true},
+                        {.trial = &t, .copies = 1, .threads = 1, .warm = true}};
     LAC_TRY(lac_race(sides, 2, b->o.quick ? 0 : 1.0, err));
     rates(b, r, t, sides[0].seconds, 1);
     r->baseline_ms = 1e3 * sides[1].seconds;
@@ -430,6 +436,7 @@ static lac_status measure_case(const bench *b, result *r, lac_error *err)
                            .weights = c->weights,
                            .sparsity = c->sparsity,
                            .bits = c->bits,
+                           .output = c->output,
                            .seed = 1};
     lac_trial *t;
     if (b->o.quick && strncmp(c->layer, "gemm:", 5) == 0)

@@ -31,8 +31,8 @@ typedef struct panel_state {
     lac_layout output_layout;
     lac_epilogue epilogue;
     const int32_t *start; /* [n] of the sums; NULL: zeros */
-    bool gather;   /* the columns of a tile are brought in line */
-    bool in_place; /* sums are made in the output, panels of their own type */
+    bool gather;          /* the columns of a tile are brought in line */
+    bool in_place;        /* sums are made in the output, panels of their own type */
 } panel_state;
 
 /* ---- which layers -----------------------------------------------------------------------------

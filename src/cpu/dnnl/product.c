@@ -122,7 +122,8 @@ static lac_status post_ops(const lac_layer *layer, const dnnl_memory_desc_t *res
         DNNL_TRY(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1, 0));
         break;
     }
-    if (layer->output.dtype != LAC_F32 && layer->output.dtype != LAC_I32) /* then rounded to nearest even and saturated */
+    if (layer->output.dtype != LAC_F32 &&
+        layer->output.dtype != LAC_I32) /* then rounded to nearest even and saturated */
         DNNL_TRY(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_linear, 1 / layer->output_scale,
                                               (float)layer->output_zero));
     return LAC_OK;
