@@ -270,8 +270,7 @@ int64_t lac_trial_stored_bytes(const lac_trial *trial)
 int64_t lac_trial_bytes(const lac_trial *trial)
 {
     static const lac_role read[] = {LAC_ROLE_ACTIVATIONS, LAC_ROLE_QUERY, LAC_ROLE_KEY};
-    int64_t bytes =
-        lac_trial_stored_bytes(trial) + (int64_t)lac_tensor_bytes(&trial->layer.output);
+    int64_t bytes = lac_trial_stored_bytes(trial) + (int64_t)lac_tensor_bytes(&trial->layer.output);
     for (int i = 0; i < 3; i++)
         bytes += (int64_t)lac_tensor_bytes(&trial->layer.operand[read[i]].tensor);
     return bytes;

@@ -62,8 +62,10 @@ SDDMM_INLINE __m512i join_lanes(__m512i a, __m512i b, __m512i c, __m512i d)
 /* Sums over the lanes of each of four. */
 SDDMM_INLINE __m512i join_four(__m512i a, __m512i b, __m512i c, __m512i d)
 {
-    __m512i ab = _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xee));
-    __m512i cd = _mm512_add_epi32(_mm512_shuffle_i32x4(c, d, 0x44), _mm512_shuffle_i32x4(c, d, 0xee));
+    __m512i ab =
+        _mm512_add_epi32(_mm512_shuffle_i32x4(a, b, 0x44), _mm512_shuffle_i32x4(a, b, 0xee));
+    __m512i cd =
+        _mm512_add_epi32(_mm512_shuffle_i32x4(c, d, 0x44), _mm512_shuffle_i32x4(c, d, 0xee));
     return _mm512_add_epi32(_mm512_shuffle_i32x4(ab, cd, 0x88), _mm512_shuffle_i32x4(ab, cd, 0xdd));
 }
 
@@ -79,11 +81,11 @@ SDDMM_INLINE void join(const __m512i *sum, int n, int32_t *to)
     } else {
 #pragma GCC unroll 2
         for (int i = 0; i < n / 4; i++) {
-            __m256i y = _mm256_add_epi32(_mm512_castsi512_si256(x[i]),
-                                         _mm512_extracti64x4_epi64(x[i], 1));
-            _mm_storeu_si128((__m128i *)(to + 4 * i),
-                             _mm_add_epi32(_mm256_castsi256_si128(y),
-                                           _mm256_extracti128_si256(y, 1)));
+            __m256i y =
+                _mm256_add_epi32(_mm512_castsi512_si256(x[i]), _mm512_extracti64x4_epi64(x[i], 1));
+            _mm_storeu_si128(
+                (__m128i *)(to + 4 * i),
+                _mm_add_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1)));
         }
     }
 }
@@ -192,8 +194,7 @@ SDDMM_INLINE void short_keys(const queries *q, int v, const int8_t *query, int64
                              int64_t dim, const int8_t *const *key, int count, int32_t *out)
 {
     /* Lane of a key, word of a query or half: two queries, eight keys each. */
-    const __m512i order =
-        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     for (int at = 0; at < count; at += 8, out += 8 * v, key += 8) {
         __m512i sum[16];
         int64_t k = 0;
