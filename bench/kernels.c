@@ -489,14 +489,17 @@ static void print_head(const bench *b)
 
 static void print_row(const result *r)
 {
+    char target[16] = "-";
+    if (isfinite(r->target))
+        snprintf(target, sizeof target, "%.4g", r->target);
     if (r->missing[0])
-        printf("%-28s %-16s %7s %7.4g %7s %4s  missing: %s\n", r->c->name, baselines[r->c->measure],
-               "-", r->target, "-", "no", r->missing);
+        printf("%-28s %-16s %7s %7s %7s %4s  missing: %s\n", r->c->name, baselines[r->c->measure],
+               "-", target, "-", "no", r->missing);
     else
-        printf("%-28s %-16s %7.3f %7.4g %7.2f %4s %9.4f %9.4f %8.1f %8.2f %6.1f  %s (%s)\n",
-               r->c->name, baselines[r->c->measure], r->ratio, r->target, r->limit,
-               r->ratio >= r->target ? "yes" : "no", r->ms, r->baseline_ms, r->gflops, r->gbps,
-               100 * r->roofline, r->kernel, r->layouts);
+        printf("%-28s %-16s %7.3f %7s %7.2f %4s %9.4f %9.4f %8.1f %8.2f %6.1f  %s (%s)\n",
+               r->c->name, baselines[r->c->measure], r->ratio, target, r->limit,
+               isfinite(r->target) ? r->ratio >= r->target ? "yes" : "no" : "-", r->ms,
+               r->baseline_ms, r->gflops, r->gbps, 100 * r->roofline, r->kernel, r->layouts);
     fflush(stdout);
 }
 
