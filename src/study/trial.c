@@ -424,6 +424,9 @@ static lac_status turn(const lac_side *side, int rounds, double *seconds, lac_er
 {
     if (side->threads)
         lac_threads_set(side->threads);
+    if (side->warm)
+        for (int i = 0; i < side->copies; i++)
+            LAC_TRY(lac_trial_run(side->trial[i], err));
     double begin = lac_seconds();
     for (int r = 0; r < rounds; r++)
         for (int i = 0; i < side->copies; i++)
