@@ -358,7 +358,13 @@ static void visit_sddmm(const lac_kernel *kernel)
                            e);
                 sddmm_case(kernel, 33, dims[d], v, 1, 0, e); /* nothing kept */
             }
+    /* Long keys; more of them than are looked up together, with every remainder of eight. */
+    for (int v = 2; v <= 8; v *= 2)
+        for (int d = 0; d < 9; d++)
+            sddmm_case(kernel, 144 + d, (int64_t[]){128, 129, 192, 320}[d % 4], v, 1,
+                       (int64_t[]){16, 15, 3}[d % 3], d % 2);
     sddmm_case(kernel, 5, LAC_SDDMM_DIM, 8, 1, 16, true);
+    sddmm_case(kernel, 21, LAC_SDDMM_DIM, 2, 1, 14, true);
 }
 
 static void test_sddmm(void **state)

@@ -27,12 +27,14 @@ static void begin(queries *q, int v, const int8_t *query, int64_t stride, int64_
 /* In its register: GCC would add products first and run out of registers. */
 #define IN_REGISTER(sum) __asm__("" : "+x"(sum))
 
-SDDMM_INLINE void step(__m256i sum[8], const queries *q, int v, const int8_t *const *key, int64_t k)
+/* Elements k .. k + 15 of queries, those from `at` on of keys. */
+SDDMM_INLINE void step(__m256i sum[8], const queries *q, int v, const int8_t *const *key,
+                       int64_t at, int64_t k)
 {
     __m256i x[4];
 #pragma GCC unroll 4
     for (int j = 0; j < 8 / v; j++)
-        x[j] = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(key[j] + k)));
+        x[j] = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(key[j] + at)));
 #pragma GCC unroll 8
     for (int i = 0; i < v; i++) {
         const int16_t *from = q->chunk + (k / 16 * v + i) * 16;
@@ -66,13 +68,13 @@ SDDMM_INLINE void some(const queries *q, int v, int64_t dim, const int8_t *const
     for (int i = 0; i < 8; i++)
         sum[i] = _mm256_setzero_si256();
     for (; k + 16 <= dim; k += 16)
-        step(sum, q, v, key, k);
+        step(sum, q, v, key, k, k);
     if (k < dim) {
         _Alignas(16) int8_t last[4][16] = {{0}};
         for (int j = 0; j < 8 / v; j++)
             memcpy(last[j], key[j] + k, (size_t)(dim - k));
-        const int8_t *const at[4] = {last[0] - k, last[1] - k, last[2] - k, last[3] - k};
-        step(sum, q, v, at, k);
+        const int8_t *const from[4] = {last[0], last[1], last[2], last[3]};
+        step(sum, q, v, from, 0, k);
     }
     _mm256_store_si256((__m256i *)all, join(sum));
 #pragma GCC unroll 8
