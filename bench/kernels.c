@@ -164,7 +164,7 @@ static const bench_case cases[] = {
      true},
     {"gemm.q4", "gemm:m=128,n=4096,k=4096", "intq:bits=4,group=32", LAC_F32, ANY, DENSE, 4,
      OVER_DENSE_I8, 0.75, 0, false},
-    {"lut.1bit", "gemm:m=1,n=1024,k=4096", "bcq:bits=1", LAC_F32, ANY, DENSE, 1, WEIGHTS_RATE, 1, 0,
+    {"lut.1bit", "gemm:m=1,n=1024,k=4096", "bcq:planes=1", LAC_F32, ANY, DENSE, 1, WEIGHTS_RATE, 1, 0,
      false},
     {"threads.f32.dense", WIDE, "dense", LAC_F32, FLOATS, DENSE, 0, OVER_ONE_THREAD, 1.9, 0, false},
     {"threads.f32.unstructured.80",
