@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define LANES           8
-#define FEW_VECTORS     1
 #define IN_PLACE        0 /* vpmaddubsw would saturate */
 #define ROWS            3
 #define ROWS_LESS       1
@@ -16,6 +15,7 @@
 #define ROWS_F32_LESS   2
 #define VI              __m256i
 #define VF              __m256
+#define REGISTER      "x"
 #define LOAD(p)         _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define STORE(p, v)     _mm256_storeu_si256((__m256i *)(void *)(p), v)
 #define AND(a, b)       _mm256_and_si256(a, b)
@@ -62,17 +62,15 @@ static inline __attribute__((always_inline)) __m256i quad(const void *p)
     return _mm256_set1_epi32(four);
 }
 
-static inline __attribute__((always_inline)) void dot8(__m256i *low, __m256i *high, __m256i (*c)[8],
-                                                       const int vectors, const int8_t *x)
+static inline __attribute__((always_inline)) void dot8(__m256i *low, __m256i *high,
+                                                       const __m256i *c, const int8_t *x)
 {
     (void)high;
-    for (int v = 0; v < vectors; v++) {
-        __m256i pairs = _mm256_maddubs_epi16(c[v][0], quad(x));
+    __m256i pairs = _mm256_maddubs_epi16(c[0], quad(x));
 #pragma GCC unroll 8
-        for (int i = 1; i < 8; i++)
-            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(c[v][i], quad(x + 4 * i)));
-        low[v] = _mm256_add_epi32(low[v], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-    }
+    for (int i = 1; i < 8; i++)
+        pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(c[i], quad(x + 4 * i)));
+    *low = _mm256_add_epi32(*low, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
 #define TILE_QUADS 4

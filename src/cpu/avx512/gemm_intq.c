@@ -6,7 +6,6 @@
 #include <string.h>
 
 #define LANES           16
-#define FEW_VECTORS 1
 #define IN_PLACE        1
 #define ROWS            6
 #define ROWS_LESS       2
@@ -14,6 +13,7 @@
 #define ROWS_F32_LESS   4
 #define VI              __m512i
 #define VF              __m512
+#define REGISTER      "v"
 #define LOAD(p)         _mm512_loadu_si512(p)
 #define STORE(p, v)     _mm512_storeu_si512(p, v)
 #define AND(a, b)       _mm512_and_si512(a, b)
@@ -66,17 +66,13 @@ static inline __attribute__((always_inline)) __m512i dot4(__m512i sum, __m512i a
     return sum;
 }
 
-static inline __attribute__((always_inline)) void dot8(__m512i *low, __m512i *high, __m512i (*c)[8],
-                                                       const int vectors, const int8_t *x)
+static inline __attribute__((always_inline)) void dot8(__m512i *low, __m512i *high,
+                                                       const __m512i *c, const int8_t *x)
 {
 #pragma GCC unroll 4
     for (int i = 0; i < 8; i += 2) {
-        const __m512i even = quad(x + 4 * i), odd = quad(x + 4 * i + 4);
-#pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) {
-            low[v] = _mm512_dpbusd_epi32(low[v], c[v][i], even);
-            high[v] = _mm512_dpbusd_epi32(high[v], c[v][i + 1], odd);
-        }
+        *low = _mm512_dpbusd_epi32(*low, c[i], quad(x + 4 * i));
+        *high = _mm512_dpbusd_epi32(*high, c[i + 1], quad(x + 4 * i + 4));
     }
 }
 
