@@ -38,27 +38,43 @@ typedef struct bcq_sums {
     __m512i v[VECTORS];
 } bcq_sums;
 
-/* 16 columns: 32 sums of 5, 32 of 5, 64 of 6. */
+/* As assembly because GCC 12 goes by a general register. */
+static inline __attribute__((always_inline)) __m512i spread(const int16_t *p)
+{
+    __m512i v;
+    __asm__("vpbroadcastw %1, %0" : "=v"(v) : "m"(*p));
+    return v;
+}
+
+/* For each 16 columns: 32 sums of 5, 32 of 5, 64 of 6. All signs minus first, then twice what the
+ * bits of an index turn to plus. */
 static inline __attribute__((always_inline)) void tables(const int16_t *x, uint8_t *to)
 {
     static const __mmask32 set[5] = {0xaaaaaaaa, 0xcccccccc, 0xf0f0f0f0, 0xff00ff00, 0xffff0000};
-    for (int half = 0; half < 2; half++, x += 16, to += 256) {
-#pragma GCC unroll 3
-        for (int t = 0; t < 3; t++) {
-            const int16_t *at = x + 5 * t;
-            int sum = at[0] + at[1] + at[2] + at[3] + at[4];
-            __m512i entry = _mm512_set1_epi16((short)-sum);
+    const __m512i begin = _mm512_setr_epi32(0x50000, 0x10000a, 0x1a0015, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                                            0, 0, 0, 0); /* 0, 5, 10, 16, 21, 26 */
+    const __m512i all = _mm512_loadu_si512(x);
+    int16_t twice[32];
+    __m512i less = _mm512_setzero_si512(); /* of each table */
 #pragma GCC unroll 5
-            for (int b = 0; b < 5; b++)
-                entry = _mm512_mask_add_epi16(entry, set[b], entry,
-                                              _mm512_set1_epi16((short)(2 * at[b])));
-            if (t < 2) {
-                _mm512_store_si512(to + 64 * t, entry);
-            } else {
-                __m512i last = _mm512_set1_epi16(at[5]);
-                _mm512_store_si512(to + 128, _mm512_sub_epi16(entry, last));
-                _mm512_store_si512(to + 192, _mm512_add_epi16(entry, last));
-            }
+    for (int b = 0; b < 5; b++)
+        less = _mm512_sub_epi16(
+            less, _mm512_permutexvar_epi16(_mm512_add_epi16(begin, _mm512_set1_epi16(b)), all));
+    _mm512_storeu_si512(twice, _mm512_add_epi16(all, all));
+#pragma GCC unroll 6
+    for (int t = 0; t < 6; t++) {
+        const int first = t / 3 * 16 + t % 3 * 5;
+        __m512i entry = _mm512_permutexvar_epi16(_mm512_set1_epi16(t), less);
+#pragma GCC unroll 5
+        for (int b = 0; b < 5; b++)
+            entry = _mm512_mask_add_epi16(entry, set[b], entry, spread(&twice[first + b]));
+        uint8_t *at = to + t / 3 * 256 + t % 3 * 64;
+        if (t % 3 < 2) {
+            _mm512_store_si512(at, entry);
+        } else {
+            const __m512i sixth = spread(&x[first + 5]);
+            _mm512_store_si512(at, _mm512_sub_epi16(entry, sixth));
+            _mm512_store_si512(at + 64, _mm512_add_epi16(entry, sixth));
         }
     }
 }
