@@ -55,6 +55,8 @@ typedef struct lac_panel_moves {
     /* The same of one token: sums[outputs], which are overwritten, into row 0. */
     void (*finish_token)(const lac_epilogue *e, bool integer, void *sums, int64_t first,
                          int outputs);
+    /* n floats as the bytes that e says, one behind the other. */
+    void (*quantise)(const lac_epilogue *e, const float *x, int64_t n, void *bytes);
 } lac_panel_moves;
 extern const lac_panel_moves lac_panel_moves_ref;
 #if defined(__x86_64__)

@@ -1,50 +1,49 @@
 /* Fast bodies for operators that are no layers: QuantizeLinear per tensor, which stands before
- * every integer layer. Same bits as the operator's own body: the quotient is divided, not
- * multiplied by the inverse. */
+ * every integer layer. Same bits as the operator's own body: the quotient is that of a division. */
 #include "exec/exec.h"
 
-#include "core/clones.h"
 #include "core/parallel.h"
-#include "op/nn_math.h"
+#include "cpu/panel.h"
 
 #include <string.h>
 
 enum { GRAIN = 32768 }; /* elements worth waking a thread */
 
 typedef struct quantize {
+    const lac_panel_moves *moves;
+    lac_epilogue to;
     const float *x;
-    uint8_t *y;
-    float scale;
-    int32_t zero, low, high;
 } quantize;
 
-LAC_CLONES static void quantize_range(void *context, int64_t begin, int64_t end)
+static const lac_panel_moves *moves(void)
 {
-    const quantize q = *(const quantize *)context;
-    const float *restrict x = q.x;
-    uint8_t *restrict y = q.y;
-    for (int64_t i = begin; i < end; i++) {
-        float v = x[i] / q.scale;
-        v = v < -1024.0f ? -1024.0f : v;
-        v = v > 1024.0f ? 1024.0f : v;
-        int32_t r = lac_nn_rint(v);
-        r = r < -1024 ? -1024 : r; /* NaN */
-        r = (r > 1024 ? 1024 : r) + q.zero;
-        r = r < q.low ? q.low : r;
-        y[i] = (uint8_t)(r > q.high ? q.high : r); /* the low 8 bits are right for both types */
-    }
+    uint32_t isa = 0;
+    if (lac_isa(&isa, NULL) != LAC_OK)
+        return NULL;
+#if defined(__x86_64__)
+    if (isa & LAC_ISA_AVX512)
+        return &lac_panel_moves_avx512;
+    if (isa & LAC_ISA_AVX2)
+        return &lac_panel_moves_avx2;
+#endif
+    return &lac_panel_moves_ref;
+}
+
+static void quantize_range(void *context, int64_t begin, int64_t end)
+{
+    const quantize *q = context;
+    q->moves->quantise(&q->to, q->x + begin, end - begin, (char *)q->to.output + begin);
 }
 
 static lac_status quantize_run(const lac_call *call, lac_error *err)
 {
     const lac_tensor *zero = call->n_in > 2 ? call->in[2] : NULL;
-    bool is_signed = call->out[0].dtype == LAC_I8;
-    quantize q = {.x = call->in[0]->data,
-                  .y = call->out[0].data,
-                  .scale = ((const float *)call->in[1]->data)[0],
-                  .zero = zero ? (int32_t)lac_tensor_get(zero, 0) : 0,
-                  .low = is_signed ? -128 : 0,
-                  .high = is_signed ? 127 : 255};
+    quantize q = {.moves = moves(),
+                  .to = {.output = call->out[0].data,
+                         .dtype = call->out[0].dtype,
+                         .output_scale = ((const float *)call->in[1]->data)[0],
+                         .output_zero = zero ? (int32_t)lac_tensor_get(zero, 0) : 0},
+                  .x = call->in[0]->data};
     (void)err;
     lac_parallel_for(lac_tensor_count(call->in[0]), GRAIN, quantize_range, &q);
     return LAC_OK;
@@ -61,7 +60,7 @@ lac_fast_run lac_fast_find(const lac_call *call)
     bool bytes = call->out[0].dtype == LAC_I8 || call->out[0].dtype == LAC_U8;
     if (strcmp(node->op, "QuantizeLinear") == 0 && node->domain[0] == 0 && bytes &&
         call->in[0]->dtype == LAC_F32 && is_one(call->in[1]) &&
-        is_one(call->n_in > 2 ? call->in[2] : NULL))
+        is_one(call->n_in > 2 ? call->in[2] : NULL) && moves())
         return quantize_run;
     return NULL;
 }
