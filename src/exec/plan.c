@@ -389,7 +389,8 @@ static void merge_in_place(lac_plan *plan, const lac_graph *graph, life *l, int 
     const lac_tensor *a = &plan->shapes.value[value];
     const lac_tensor *b = &plan->shapes.value[node->out[0]];
     if (l->fixed[from] || l->death[from] != s || from == to ||
-        lac_tensor_bytes(a) != lac_tensor_bytes(b) || a->dtype != b->dtype)
+        lac_tensor_bytes(a) != lac_tensor_bytes(b) || a->dtype != b->dtype ||
+        plan->layout[value] != plan->layout[node->out[0]])
         return;
     for (int i = 0; i < node->n_in; i++)
         if (i != over && node->in[i] >= 0 && plan->root[node->in[i]] == from &&
