@@ -173,7 +173,7 @@ static const bench_case cases[] = {
      .target = 0.75},
     {.name = "lut.1bit",
      .layer = "gemm:m=1,n=1024,k=4096",
-     .formats = "bcq:bits=1",
+     .formats = "bcq:planes=1",
      .weights = LAC_F32,
      .activations = ANY,
      .sparsity = DENSE,

@@ -39,6 +39,9 @@ typedef struct lac_kernel {
     lac_status (*run)(const lac_layer *layer, void *state, lac_error *err);
     void (*release)(void *state);
     size_t (*state_bytes)(const void *state); /* memory held, for reports; may be NULL */
+    /* Reads each element of the residual before it writes that element of the output, and at no
+     * other time: both may be the same memory. */
+    bool residual_in_place;
 } lac_kernel;
 
 LAC_API extern lac_table lac_kernels;

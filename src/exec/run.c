@@ -56,7 +56,9 @@ static lac_status run_step(lac_plan *plan, lac_session *session, lac_step *step,
                      .n_out = node->n_out,
                      .in = plan->in + step->first_in,
                      .out = plan->out + step->first_out};
-    return step->fast ? step->fast(&call, err) : step->op->run(&call, err);
+    if (!step->fast)
+        return step->op->run(&call, err);
+    return step->fast->run(&call, plan->layout[node->in[0]], plan->layout[node->out[0]], err);
 }
 
 static void watch(const lac_plan *plan, const lac_session *session, const lac_step *step)

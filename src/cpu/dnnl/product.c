@@ -401,7 +401,7 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
 /* Measured by bench/packed.c on one core of an AMD EPYC 9xx4, as the constants of the packed
  * kernels: products of many rows, and reading the weights where rows are few. */
 #define MACS_PER_SECOND_F32  56e9
-#define MACS_PER_SECOND_INT8 228e9
+#define MACS_PER_SECOND_INT8 215e9
 #define BYTES_PER_SECOND     85e9
 #define SECONDS_PER_CALL     1e-6
 
