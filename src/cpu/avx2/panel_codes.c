@@ -111,6 +111,10 @@ INLINE __m256 widen(const int8_t *p)
 
 #define MOVES             lac_panel_moves_avx2
 #define WIDEN(p)          widen(p)
+#define HALF              __m256
+#define HALF_ZERO         _mm256_setzero_ps()
+#define HALF_STORE(p, v)  _mm256_storeu_ps(p, v)
+#define HALF_FMA(w, x, s) _mm256_fmadd_ps(widen(w), _mm256_loadu_ps(x), s)
 #define CODES_VECTOR      __m256i
 #define CODES_COLUMNS     8
 #define CODES_ZEROS       _mm256_setzero_si256()

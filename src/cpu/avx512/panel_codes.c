@@ -71,10 +71,20 @@ INLINE __m512 widen(const int8_t *p)
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
+INLINE __m256 half_fma(const int8_t *w, const float *x, __m256 sum)
+{
+    __m256 value = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)w)));
+    return _mm256_fmadd_ps(value, _mm256_loadu_ps(x), sum);
+}
+
 #include "cpu/panel_codes_lookup.inc"
 
 #define MOVES             lac_panel_moves_avx512
 #define WIDEN(p)          widen(p)
+#define HALF              __m256
+#define HALF_ZERO         _mm256_setzero_ps()
+#define HALF_STORE(p, v)  _mm256_storeu_ps(p, v)
+#define HALF_FMA          half_fma
 #define CODES_VECTOR      __m512i
 #define CODES_COLUMNS     16
 #define CODES_ZEROS       _mm512_setzero_si512()

@@ -68,6 +68,10 @@ static int32_t step(int32_t sum, const uint8_t *x, const element *e)
 #define DOT_I8                dot_i8
 #define MOVES                 lac_panel_moves_ref
 #define WIDEN(p)              ((lac_vector){(p)[0], (p)[1], (p)[2], (p)[3]})
+#define HALF                  lac_vector
+#define HALF_ZERO             lac_vector_zero()
+#define HALF_STORE(p, v)      lac_vector_store(p, v)
+#define HALF_FMA(w, x, s)     lac_vector_fma(WIDEN(w), lac_vector_load(x), s)
 #define CODES_VECTOR          int32_t
 #define CODES_COLUMNS         1
 #define CODES_ZEROS           0
