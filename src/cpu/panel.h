@@ -66,9 +66,9 @@ typedef struct lac_panel_moves {
      * stands in panels. Where there is none, sums of floats may stand in the output already. */
     void (*finish_panels)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                           int outputs, int64_t panel, lac_layout layout);
-    /* The same of one token: sums[outputs], which are overwritten, into row 0. */
-    void (*finish_token)(const lac_epilogue *e, bool integer, void *sums, int64_t first,
-                         int outputs);
+    /* The same of token `row`: sums[outputs], which are overwritten. */
+    void (*finish_token)(const lac_epilogue *e, bool integer, void *sums, int64_t row,
+                         int64_t first, int outputs);
     /* n floats as the bytes that e says, one behind the other. */
     void (*quantise)(const lac_epilogue *e, const float *x, int64_t n, void *bytes);
 } lac_panel_moves;
@@ -82,6 +82,7 @@ typedef struct lac_panel_family {
     bool integer;      /* uint8 activations, int32 sums; false: floats */
     uint32_t dtypes;   /* of the unpacked weights */
     int outputs;       /* of a call of tile, at most; a multiple of 16 and of its strips */
+    int few;           /* tokens up to which `dot` goes over each; 0 as 1 */
     const lac_panel_moves *moves;
     /* sums[i - begin][64], i in [begin, end): the products of outputs i with the first
      * 16 * vectors columns of a tile (1 <= vectors <= 4); the rest of a row of sums is not touched.
