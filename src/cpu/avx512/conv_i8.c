@@ -1,0 +1,191 @@
+/* Dense int8 products with VNNI: one vpdpbusd is a word of activations times 16 outputs. 24 sums
+ * of 16 outputs stand in registers; a step loads at most 6 + 4 vectors for 24 products, so that
+ * these, one a cycle, are the limit. */
+#if defined(__AVX512VNNI__)
+#include <immintrin.h>
+#include <string.h>
+
+#include "cpu/conv_i8.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE __m512i spread(const char *p)
+{
+    int32_t word;
+    memcpy(&word, p, sizeof word);
+    return _mm512_set1_epi32(word);
+}
+
+/* ---- finishing --------------------------------------------------------------------------------
+ */
+
+INLINE __m512 floats_of(const lac_conv_i8 *w, __m512i sum, int64_t n)
+{
+    __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(w->scale + n));
+    return _mm512_add_ps(x, _mm512_loadu_ps(w->add + n));
+}
+
+INLINE void finish_floats(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t row,
+                          const __m512i *sum, const int vectors)
+{
+    const __m512 low = _mm512_set1_ps(w->least), high = _mm512_set1_ps(w->most);
+    const int64_t at = row * w->shape.n + r->first;
+    float *y = (float *)w->e.output + at;
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; j++) {
+        int left = r->count - 16 * j;
+        __mmask16 inside = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        __m512 x = floats_of(w, sum[j], r->first + 16 * j);
+        if (w->e.residual)
+            x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(inside, w->e.residual + at + 16 * j));
+        x = _mm512_min_ps(high, _mm512_max_ps(low, x)); /* a NaN stays one */
+        if (left >= 16)
+            _mm512_storeu_ps(y + 16 * j, x);
+        else
+            _mm512_mask_storeu_ps(y + 16 * j, inside, x);
+    }
+}
+
+INLINE void store_bytes(char *y, __m512i bytes, int count, const int vectors)
+{
+    if (count == 16 * vectors && vectors == 4) {
+        _mm512_storeu_si512(y, bytes);
+        return;
+    }
+    if (count == 16 * vectors && vectors == 1) {
+        _mm_storeu_si128((__m128i *)y, _mm512_castsi512_si128(bytes));
+        return;
+    }
+    if (count == 16 * vectors && vectors == 2) {
+        _mm256_storeu_si256((__m256i *)y, _mm512_castsi512_si256(bytes));
+        return;
+    }
+    if (count == 16 * vectors && vectors == 3) {
+        _mm256_storeu_si256((__m256i *)y, _mm512_castsi512_si256(bytes));
+        _mm_storeu_si128((__m128i *)(y + 32), _mm512_extracti32x4_epi32(bytes, 2));
+        return;
+    }
+    _mm512_mask_storeu_epi8(y, ~UINT64_C(0) >> (64 - count), bytes);
+}
+
+INLINE void finish_bytes(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t row,
+                         const __m512i *sum, const int vectors)
+{
+    /* words of 4 outputs: packing leaves the four vectors' side by side */
+    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    const int64_t at = row * w->shape.n + r->first;
+    __m512i q[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        if (j >= vectors) {
+            q[j] = _mm512_setzero_si512();
+            continue;
+        }
+        const int64_t n = r->first + 16 * j;
+        __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[j]), _mm512_loadu_ps(w->factor + n),
+                                   _mm512_loadu_ps(w->shift + n));
+        if (w->e.residual) {
+            int left = r->count - 16 * j;
+            __mmask16 inside = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+            x = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(inside, w->e.residual + at + 16 * j),
+                                _mm512_set1_ps(w->inverse), x);
+            x = _mm512_min_ps(_mm512_set1_ps(0x1p30f), x);
+        }
+        q[j] = _mm512_cvtps_epi32(x); /* what is no number, or too low, becomes the least */
+    }
+    __m512i low = _mm512_packs_epi32(q[0], q[1]), high = _mm512_packs_epi32(q[2], q[3]), bytes;
+    if (w->e.output_zero) {
+        const __m512i zero = _mm512_set1_epi16((short)w->e.output_zero);
+        low = _mm512_adds_epi16(low, zero);
+        high = _mm512_adds_epi16(high, zero);
+    }
+    if (w->e.dtype == LAC_U8) {
+        bytes = _mm512_packus_epi16(low, high);
+        bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)w->low));
+        bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)w->high));
+    } else {
+        bytes = _mm512_packs_epi16(low, high);
+        bytes = _mm512_max_epi8(bytes, _mm512_set1_epi8((char)w->low));
+        bytes = _mm512_min_epi8(bytes, _mm512_set1_epi8((char)w->high));
+    }
+    bytes = _mm512_permutexvar_epi32(order, bytes);
+    store_bytes((char *)w->e.output + at, bytes, r->count, vectors);
+}
+
+INLINE void finish_any(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t row,
+                       const __m512i *sum, const int vectors)
+{
+    int32_t sums[LAC_CONV_I8_BLOCK];
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; j++)
+        _mm512_storeu_si512(sums + 16 * j, sum[j]);
+    lac_epilogue_integers(&w->e, row, r->first, r->count, sums);
+}
+
+static void __attribute__((noinline)) finish_slowly(const lac_conv_i8 *w, const lac_conv_i8_row *r,
+                                                    int64_t row, const __m512i *sum, int vectors)
+{
+    finish_any(w, r, row, sum, vectors);
+}
+
+INLINE void finish(const lac_conv_i8 *w, const lac_conv_i8_row *r, __m512i (*sum)[4],
+                   const int pixels, const int vectors, int64_t at)
+{
+    const int64_t row = r->m + at;
+    if (w->way == LAC_CONV_I8_BYTES)
+#pragma GCC unroll 16
+        for (int i = 0; i < pixels; i++)
+            finish_bytes(w, r, row + i, sum[i], vectors);
+    else if (w->way == LAC_CONV_I8_FLOATS)
+#pragma GCC unroll 16
+        for (int i = 0; i < pixels; i++)
+            finish_floats(w, r, row + i, sum[i], vectors);
+    else {
+        __m512i copy[16][4];
+#pragma GCC unroll 16
+        for (int i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < vectors; j++)
+                copy[i][j] = sum[i][j];
+        for (int i = 0; i < pixels; i++)
+            finish_slowly(w, r, row + i, copy[i], vectors);
+    }
+}
+
+#define VECTOR                                  __m512i
+#define LANES                                   16
+#define START(p)                                _mm512_loadu_si512(p)
+#define WEIGHTS                                 __m512i
+#define LOAD(p)                                 _mm512_loadu_si512(p)
+#define SPREAD(p)                               spread(p)
+#define STEP(sum, x, w)                         _mm512_dpbusd_epi32(sum, x, w)
+#define FINISH(w, r, sum, pixels, vectors, at)  finish(w, r, sum, pixels, vectors, at)
+#include "cpu/conv_i8.inc"
+
+CONV_ROW(1, 12, CONV_CASES_12)
+CONV_ROW(2, 12, CONV_CASES_12)
+CONV_ROW(3, 8, CONV_CASES_8)
+CONV_ROW(4, 6, CONV_CASES_6)
+
+static void conv_row(const lac_conv_i8 *w, const lac_conv_i8_row *r)
+{
+    static void (*const rows[])(const lac_conv_i8 *, const lac_conv_i8_row *) = {
+        conv_row_1, conv_row_2, conv_row_3, conv_row_4};
+    rows[(r->count - 1) / LANES](w, r);
+}
+
+static const lac_conv_i8_family dense = {.element = 1,
+                                         .weight = 1,
+                                         .lanes = LANES,
+                                         .block = 64,
+                                         .cache = 24 << 10,
+                                         .row = conv_row,
+                                         .mac = 1 / 225e12,
+                                         .output = 0.06e-12};
+#define ISA (LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI)
+LAC_CONV_I8_FAMILY(dense)
+LAC_CONV_I8_ROW(conv, dense_u8_avx512vnni, LAC_U8, ISA, dense, "dense int8 convolution, VNNI")
+LAC_CONV_I8_ROW(conv, dense_s8_avx512vnni, LAC_I8, ISA, dense, "dense int8 convolution, VNNI")
+LAC_CONV_I8_ROW(gemm, dense_u8_avx512vnni, LAC_U8, ISA, dense, "dense int8 product, VNNI")
+LAC_CONV_I8_ROW(gemm, dense_s8_avx512vnni, LAC_I8, ISA, dense, "dense int8 product, VNNI")
+#endif
