@@ -19,30 +19,51 @@ INLINE __m512i spread(const char *p)
 /* ---- finishing --------------------------------------------------------------------------------
  */
 
-INLINE __m512 floats_of(const lac_conv_i8 *w, __m512i sum, int64_t n)
+/* What finishing needs, loaded once: stores of vectors might change anything. */
+typedef struct finish_of {
+    const float *factor, *shift, *residual;
+    char *output;
+    int64_t n, first;
+    int count;
+} finish_of;
+
+INLINE finish_of finish_numbers(const lac_conv_i8 *w, const lac_conv_i8_row *r)
 {
-    __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(w->scale + n));
-    return _mm512_add_ps(x, _mm512_loadu_ps(w->add + n));
+    bool bytes = w->way == LAC_CONV_I8_BYTES;
+    return (finish_of){.factor = (bytes ? w->factor : w->scale) + r->first,
+                       .shift = (bytes ? w->shift : w->add) + r->first,
+                       .residual = w->e.residual,
+                       .output = w->e.output,
+                       .n = w->shape.n,
+                       .first = r->first,
+                       .count = r->count};
 }
 
-INLINE void finish_floats(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t row,
-                          const __m512i *sum, const int vectors)
+INLINE __mmask16 inside_of(int left)
 {
-    const __m512 low = _mm512_set1_ps(w->least), high = _mm512_set1_ps(w->most);
-    const int64_t at = row * w->shape.n + r->first;
-    float *y = (float *)w->e.output + at;
+    return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+}
+
+INLINE void finish_floats(const finish_of *f, __m512 low, __m512 high, const bool residual,
+                          int64_t row, const __m512i *sum, const int vectors)
+{
+    const int64_t at = row * f->n + f->first;
+    float *y = (float *)(void *)f->output + at;
 #pragma GCC unroll 4
     for (int j = 0; j < vectors; j++) {
-        int left = r->count - 16 * j;
-        __mmask16 inside = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-        __m512 x = floats_of(w, sum[j], r->first + 16 * j);
-        if (w->e.residual)
-            x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(inside, w->e.residual + at + 16 * j));
+        int left = f->count - 16 * j;
+        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[j]), _mm512_loadu_ps(f->factor + 16 * j));
+        x = _mm512_add_ps(x, _mm512_loadu_ps(f->shift + 16 * j));
+        if (residual && left >= 16)
+            x = _mm512_add_ps(x, _mm512_loadu_ps(f->residual + at + 16 * j));
+        else if (residual)
+            x = _mm512_add_ps(
+                x, _mm512_maskz_loadu_ps(inside_of(left), f->residual + at + 16 * j));
         x = _mm512_min_ps(high, _mm512_max_ps(low, x)); /* a NaN stays one */
         if (left >= 16)
             _mm512_storeu_ps(y + 16 * j, x);
         else
-            _mm512_mask_storeu_ps(y + 16 * j, inside, x);
+            _mm512_mask_storeu_ps(y + 16 * j, inside_of(left), x);
     }
 }
 
@@ -68,12 +89,28 @@ INLINE void store_bytes(char *y, __m512i bytes, int count, const int vectors)
     _mm512_mask_storeu_epi8(y, ~UINT64_C(0) >> (64 - count), bytes);
 }
 
-INLINE void finish_bytes(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t row,
+typedef struct bytes_of {
+    __m512i zero, low, high;
+    __m512 inverse;
+    bool is_signed, moved;
+} bytes_of;
+
+INLINE bytes_of bytes_numbers(const lac_conv_i8 *w)
+{
+    return (bytes_of){.zero = _mm512_set1_epi16((short)w->e.output_zero),
+                      .low = _mm512_set1_epi8((char)w->low),
+                      .high = _mm512_set1_epi8((char)w->high),
+                      .inverse = _mm512_set1_ps(w->inverse),
+                      .is_signed = w->e.dtype == LAC_I8,
+                      .moved = w->e.output_zero != 0};
+}
+
+INLINE void finish_bytes(const finish_of *f, const bytes_of *b, const bool residual, int64_t row,
                          const __m512i *sum, const int vectors)
 {
     /* words of 4 outputs: packing leaves the four vectors' side by side */
     const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-    const int64_t at = row * w->shape.n + r->first;
+    const int64_t at = row * f->n + f->first;
     __m512i q[4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
@@ -81,67 +118,68 @@ INLINE void finish_bytes(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t
             q[j] = _mm512_setzero_si512();
             continue;
         }
-        const int64_t n = r->first + 16 * j;
-        __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[j]), _mm512_loadu_ps(w->factor + n),
-                                   _mm512_loadu_ps(w->shift + n));
-        if (w->e.residual) {
-            int left = r->count - 16 * j;
-            __mmask16 inside = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-            x = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(inside, w->e.residual + at + 16 * j),
-                                _mm512_set1_ps(w->inverse), x);
+        __m512 x =
+            _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[j]), _mm512_loadu_ps(f->factor + 16 * j),
+                            _mm512_loadu_ps(f->shift + 16 * j));
+        if (residual) {
+            __mmask16 inside = inside_of(f->count - 16 * j);
+            x = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(inside, f->residual + at + 16 * j),
+                                b->inverse, x);
             x = _mm512_min_ps(_mm512_set1_ps(0x1p30f), x);
         }
         q[j] = _mm512_cvtps_epi32(x); /* what is no number, or too low, becomes the least */
     }
     __m512i low = _mm512_packs_epi32(q[0], q[1]), high = _mm512_packs_epi32(q[2], q[3]), bytes;
-    if (w->e.output_zero) {
-        const __m512i zero = _mm512_set1_epi16((short)w->e.output_zero);
-        low = _mm512_adds_epi16(low, zero);
-        high = _mm512_adds_epi16(high, zero);
+    if (b->moved) {
+        low = _mm512_adds_epi16(low, b->zero);
+        high = _mm512_adds_epi16(high, b->zero);
     }
-    if (w->e.dtype == LAC_U8) {
-        bytes = _mm512_packus_epi16(low, high);
-        bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8((char)w->low));
-        bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8((char)w->high));
-    } else {
+    if (b->is_signed) {
         bytes = _mm512_packs_epi16(low, high);
-        bytes = _mm512_max_epi8(bytes, _mm512_set1_epi8((char)w->low));
-        bytes = _mm512_min_epi8(bytes, _mm512_set1_epi8((char)w->high));
+        bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, b->low), b->high);
+    } else {
+        bytes = _mm512_packus_epi16(low, high);
+        bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, b->low), b->high);
     }
-    bytes = _mm512_permutexvar_epi32(order, bytes);
-    store_bytes((char *)w->e.output + at, bytes, r->count, vectors);
-}
-
-INLINE void finish_any(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t row,
-                       const __m512i *sum, const int vectors)
-{
-    int32_t sums[LAC_CONV_I8_BLOCK];
-#pragma GCC unroll 4
-    for (int j = 0; j < vectors; j++)
-        _mm512_storeu_si512(sums + 16 * j, sum[j]);
-    lac_epilogue_integers(&w->e, row, r->first, r->count, sums);
+    store_bytes(f->output + at, _mm512_permutexvar_epi32(order, bytes), f->count, vectors);
 }
 
 static void __attribute__((noinline)) finish_slowly(const lac_conv_i8 *w, const lac_conv_i8_row *r,
                                                     int64_t row, const __m512i *sum, int vectors)
 {
-    finish_any(w, r, row, sum, vectors);
+    int32_t sums[LAC_CONV_I8_BLOCK];
+    for (int j = 0; j < vectors; j++)
+        _mm512_storeu_si512(sums + 16 * j, sum[j]);
+    lac_epilogue_integers(&w->e, row, r->first, r->count, sums);
 }
 
 INLINE void finish(const lac_conv_i8 *w, const lac_conv_i8_row *r, __m512i (*sum)[4],
                    const int pixels, const int vectors, int64_t at)
 {
     const int64_t row = r->m + at;
-    if (w->way == LAC_CONV_I8_BYTES)
+    const finish_of f = finish_numbers(w, r);
+    if (w->way == LAC_CONV_I8_BYTES) {
+        const bytes_of b = bytes_numbers(w);
+        if (f.residual)
 #pragma GCC unroll 16
-        for (int i = 0; i < pixels; i++)
-            finish_bytes(w, r, row + i, sum[i], vectors);
-    else if (w->way == LAC_CONV_I8_FLOATS)
+            for (int i = 0; i < pixels; i++)
+                finish_bytes(&f, &b, true, row + i, sum[i], vectors);
+        else
 #pragma GCC unroll 16
-        for (int i = 0; i < pixels; i++)
-            finish_floats(w, r, row + i, sum[i], vectors);
-    else {
-        __m512i copy[16][4];
+            for (int i = 0; i < pixels; i++)
+                finish_bytes(&f, &b, false, row + i, sum[i], vectors);
+    } else if (w->way == LAC_CONV_I8_FLOATS) {
+        const __m512 low = _mm512_set1_ps(w->least), high = _mm512_set1_ps(w->most);
+        if (f.residual)
+#pragma GCC unroll 16
+            for (int i = 0; i < pixels; i++)
+                finish_floats(&f, low, high, true, row + i, sum[i], vectors);
+        else
+#pragma GCC unroll 16
+            for (int i = 0; i < pixels; i++)
+                finish_floats(&f, low, high, false, row + i, sum[i], vectors);
+    } else {
+        __m512i copy[16][4]; /* that the sums may stay in registers otherwise */
 #pragma GCC unroll 16
         for (int i = 0; i < pixels; i++)
 #pragma GCC unroll 4
