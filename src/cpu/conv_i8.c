@@ -54,26 +54,38 @@ bool lac_conv_i8_can_run(const lac_conv_i8_family *family, const lac_layer *laye
     return lac_product_fits(layer, &shape, why, why_size);
 }
 
+/* Depthwise: two sets of quads, the second one column on, where a quad has room for that. */
+static bool has_pairs(const lac_conv_geometry *g)
+{
+    return g->s <= 3 && g->stride_w == 1 && g->dilation_w == 1;
+}
+
 /* Measured on one core of an AMD EPYC (family 25, model 17): starting a layer, bringing a byte into
- * the buffer, a word of weights from the second cache. */
+ * the buffer, a byte of weights from the second cache, an output that lac_epilogue finishes. */
 #define SECONDS_PER_CALL   0.4e-6
 #define SECONDS_PER_BYTE   0.01e-9
 #define SECONDS_PER_WEIGHT 0.012e-9
+#define SECONDS_PER_ANY    3e-9
 
 double lac_conv_i8_cost(const lac_conv_i8_family *family, const lac_layer *layer)
 {
     lac_conv_geometry g;
     if (!lac_conv_geometry_of(layer, &g))
         return 1e30;
-    double outputs = (double)(g.k + family->lanes - 1) / family->lanes * family->lanes;
+    double outputs = (double)((g.k + family->lanes - 1) / family->lanes * family->lanes);
     double pixels = (double)(g.batch * g.p * g.q);
-    double taps = family->depthwise ? (double)(g.r * ((g.s + 3) / 4 * 4))
+    double taps = family->depthwise ? (double)(g.r * ((g.s + 3) / 4 * 4) * (has_pairs(&g) ? 1 : 2))
                                     : (double)(g.r * ((g.s * g.c + 3) / 4 * 4));
-    double macs = pixels * outputs * taps;
-    double weights = outputs * taps * SECONDS_PER_WEIGHT, seconds = macs * family->mac;
+    double weights = outputs * taps * SECONDS_PER_WEIGHT;
+    double seconds = pixels * outputs * taps * family->mac;
+    bool clip = layer->activation == LAC_ACT_NONE || layer->activation == LAC_ACT_CLIP;
+    bool bytes = layer->output.dtype == LAC_U8 || layer->output.dtype == LAC_I8;
     if (!is_plain(&g))
         seconds += SECONDS_PER_BYTE * family->element * (double)(g.batch * g.h * g.w * g.c);
-    seconds += family->output * pixels * outputs;
+    if (clip && (bytes || (layer->output.dtype == LAC_F32 && !family->depthwise)))
+        seconds += family->output * pixels * outputs;
+    else
+        seconds += SECONDS_PER_ANY * pixels * (double)g.k;
     return SECONDS_PER_CALL + (seconds > weights ? seconds : weights);
 }
 
@@ -88,12 +100,6 @@ int lac_conv_i8_width(const lac_conv_i8_family *family, int count)
     while (width < count)
         width *= 2;
     return width;
-}
-
-/* Depthwise: two sets of quads, the second one column on, where a quad has room for that. */
-static bool has_pairs(const lac_conv_geometry *g)
-{
-    return g->s <= 3 && g->stride_w == 1 && g->dilation_w == 1;
 }
 
 int64_t lac_conv_i8_block_bytes(const lac_conv_i8 *w, int count)

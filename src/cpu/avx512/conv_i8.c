@@ -216,10 +216,10 @@ static const lac_conv_i8_family dense = {.element = 1,
                                          .weight = 1,
                                          .lanes = LANES,
                                          .block = 64,
-                                         .cache = 24 << 10,
+                                         .cache = 192 << 10,
                                          .row = conv_row,
-                                         .mac = 1 / 225e12,
-                                         .output = 0.06e-12};
+                                         .mac = 1 / 230e9,
+                                         .output = 0.06e-9};
 #define ISA (LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI)
 LAC_CONV_I8_FAMILY(dense)
 LAC_CONV_I8_ROW(conv, dense_u8_avx512vnni, LAC_U8, ISA, dense, "dense int8 convolution, VNNI")

@@ -166,8 +166,8 @@ static const lac_conv_i8_family depthwise = {.depthwise = true,
                                              .block = 64,
                                              .cache = 24 << 10,
                                              .row = depthwise_row,
-                                             .mac = 1 / 100e12,
-                                             .output = 0.06e-12};
+                                             .mac = 1 / 100e9,
+                                             .output = 0.06e-9};
 #define ISA (LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI)
 LAC_CONV_I8_FAMILY(depthwise)
 LAC_CONV_I8_ROW(conv, dense_u8_depthwise_avx512vnni, LAC_U8, ISA, depthwise,
