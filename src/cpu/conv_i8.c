@@ -4,6 +4,7 @@
 #include "core/clones.h"
 #include "core/memory.h"
 #include "core/parallel.h"
+#include "cpu/quantise.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -365,7 +366,7 @@ static bool same_numbers(const lac_conv_i8 *w, const lac_layer *layer)
     if (!w->known || w->e.activation != layer->activation ||
         memcmp(&w->e.low, &layer->low, sizeof w->e.low) != 0 ||
         memcmp(&w->e.high, &layer->high, sizeof w->e.high) != 0 ||
-        w->e.dtype != layer->output.dtype || w->e.output_scale != layer->output_scale ||
+        w->e.dtype != layer->output.dtype || w->beside_dtype != layer->beside.dtype || w->e.output_scale != layer->output_scale ||
         w->e.output_zero != layer->output_zero || !w->e.bias != !bias->data ||
         !w->e.residual != !layer->operand[LAC_ROLE_RESIDUAL].tensor.data ||
         w->x_zero != x->zero_point || w->x_scale != (x->scale_count ? x->scale[0] : 1))
@@ -426,6 +427,7 @@ static void find_numbers(lac_conv_i8 *w, const lac_layer *layer)
                         .output_scale = layer->output_scale,
                         .output_zero = layer->output_zero};
     w->inverse = 1 / e->output_scale;
+    w->beside_dtype = layer->beside.dtype;
     int32_t zero = x->zero_point + w->flip;
     for (int64_t n = 0; n < w->shape.n; n++) {
         w->w_scale[n] = weights->scale_count > 1 ? weights->scale[n] : w->first_scale;
@@ -444,6 +446,9 @@ static void find_numbers(lac_conv_i8 *w, const lac_layer *layer)
         w->low = clip ? lac_quantise(e->low, e->output_scale, e->output_zero, low, high) : low;
         w->high = clip ? lac_quantise(e->high, e->output_scale, e->output_zero, low, high) : high;
     }
+    bool is_signed = layer->beside.dtype == LAC_I8;
+    w->floor = (float)((is_signed ? -128 : 0) - e->output_zero) * e->output_scale;
+    w->ceiling = (float)((is_signed ? 127 : 255) - e->output_zero) * e->output_scale;
     w->least = e->activation == LAC_ACT_CLIP ? e->low : -INFINITY;
     w->most = e->activation == LAC_ACT_CLIP ? e->high : INFINITY;
     w->known = true;
@@ -583,6 +588,12 @@ lac_status lac_conv_i8_run(const lac_layer *layer, void *state, lac_error *err)
     w->x = layer->operand[LAC_ROLE_ACTIVATIONS].tensor.data;
     w->e.residual = layer->operand[LAC_ROLE_RESIDUAL].tensor.data;
     w->e.output = layer->output.data;
+    /* a scale so far from 1 has no inverse that divides to the bit */
+    bool plain = layer->output_scale > 0x1p-60f && layer->output_scale < 0x1p60f;
+    bool fused = w->family->beside && w->way == LAC_CONV_I8_FLOATS && plain;
+    w->beside = layer->beside.dtype != LAC_NONE && fused ? layer->beside.data : NULL;
     lac_parallel_for(w->slices, 1, run_slices, w);
+    if (!w->beside)
+        lac_quantise_beside(layer);
     return LAC_OK;
 }

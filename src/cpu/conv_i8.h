@@ -63,7 +63,10 @@ typedef struct lac_conv_i8 {
     float least, most; /* the clip of floats */
     int32_t low, high; /* and of bytes, type included */
     lac_conv_i8_way way;
+    lac_dtype beside_dtype;
+    float floor, ceiling; /* of floats that become bytes beside: the type's ends */
     /* During a run. */
+    char *beside; /* the bytes that finishing floats writes, too, or NULL */
     const char *x;
     bool is_signed;
     int flip; /* xor-ed to the bytes: 128 turns int8 into uint8 with 128 added */
@@ -78,6 +81,7 @@ typedef struct lac_conv_i8_row {
 
 typedef struct lac_conv_i8_family {
     bool depthwise;
+    bool beside;   /* it writes lac_conv_i8.beside */
     int element;   /* bytes of an activation in the buffer: 1 (then unsigned), or 2: widened */
     int weight;    /* bytes of a weight: 1 or 2; dense: as activations */
     int lanes;     /* outputs of a vector; depthwise: of a block's least width */
@@ -128,6 +132,7 @@ size_t lac_conv_i8_bytes(const void *state);
                                                      .format = "dense",                            \
                                                      .dtype = dtype_,                              \
                                                      .isa = isa_,                                  \
+                                                     .beside = true,                               \
                                                      .can_run = family##_can_run,                  \
                                                      .cost = family##_cost,                        \
                                                      .prepare = family##_prepare,                  \

@@ -6,48 +6,18 @@
 
 #include "core/clones.h"
 #include "core/parallel.h"
-#include "op/nn_math.h"
+#include "cpu/quantise.h"
 
 #include <string.h>
 
 enum { GRAIN = 32768 }; /* elements worth waking a thread */
 
-typedef struct quantize {
-    const float *x;
-    uint8_t *y;
-    float scale;
-    int32_t zero, low, high;
-} quantize;
-
-LAC_CLONES static void quantize_range(void *context, int64_t begin, int64_t end)
-{
-    const quantize q = *(const quantize *)context;
-    const float *restrict x = q.x;
-    uint8_t *restrict y = q.y;
-    for (int64_t i = begin; i < end; i++) {
-        float v = x[i] / q.scale;
-        v = v < -1024.0f ? -1024.0f : v;
-        v = v > 1024.0f ? 1024.0f : v;
-        int32_t r = lac_nn_rint(v);
-        r = r < -1024 ? -1024 : r; /* NaN */
-        r = (r > 1024 ? 1024 : r) + q.zero;
-        r = r < q.low ? q.low : r;
-        y[i] = (uint8_t)(r > q.high ? q.high : r); /* the low 8 bits are right for both types */
-    }
-}
-
 static lac_status quantize_run(const lac_call *call, lac_error *err)
 {
     const lac_tensor *zero = call->n_in > 2 ? call->in[2] : NULL;
-    bool is_signed = call->out[0].dtype == LAC_I8;
-    quantize q = {.x = call->in[0]->data,
-                  .y = call->out[0].data,
-                  .scale = ((const float *)call->in[1]->data)[0],
-                  .zero = zero ? (int32_t)lac_tensor_get(zero, 0) : 0,
-                  .low = is_signed ? -128 : 0,
-                  .high = is_signed ? 127 : 255};
     (void)err;
-    lac_parallel_for(lac_tensor_count(call->in[0]), GRAIN, quantize_range, &q);
+    lac_quantise_floats(call->in[0]->data, &call->out[0], ((const float *)call->in[1]->data)[0],
+                        zero ? (int32_t)lac_tensor_get(zero, 0) : 0);
     return LAC_OK;
 }
 

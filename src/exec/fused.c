@@ -43,9 +43,8 @@ static const lac_tensor *input(const lac_call *call, int i)
     return i < call->n_in ? call->in[i] : NULL;
 }
 
-/* Float32, or the bytes that the readers want; the scale is input `at`, the zero point behind it.
- */
-static lac_dtype output_dtype(const lac_call *call, int at)
+/* The bytes that readers want, or float32; the scale is input `at`, the zero point behind it. */
+static lac_dtype bytes_dtype(const lac_call *call, int at)
 {
     const lac_tensor *zero = input(call, at + 1);
     if (!input(call, at))
@@ -53,10 +52,26 @@ static lac_dtype output_dtype(const lac_call *call, int at)
     return zero ? zero->dtype : LAC_U8;
 }
 
+/* With a second output the bytes are that one. */
+static lac_dtype output_dtype(const lac_call *call, int at)
+{
+    return call->n_out > 1 ? LAC_F32 : bytes_dtype(call, at);
+}
+
+static void output_beside(const lac_call *call, int at)
+{
+    if (call->n_out < 2)
+        return;
+    call->out[1] = lac_tensor_view(bytes_dtype(call, at), call->out[0].rank, call->out[0].dims, NULL);
+}
+
 static void output_scale(const lac_call *call, int at, lac_layer *layer)
 {
     const lac_tensor *scale = input(call, at), *zero = input(call, at + 1);
     layer->output.dtype = output_dtype(call, at);
+    if (call->n_out > 1)
+        layer->beside = lac_tensor_view(bytes_dtype(call, at), layer->output.rank,
+                                        layer->output.dims, call->out[1].data);
     if (scale && scale->data) {
         layer->output_scale = ((const float *)scale->data)[0];
         layer->output_zero = zero && zero->data ? (int32_t)lac_tensor_get(zero, 0) : 0;
@@ -115,6 +130,7 @@ static lac_status gemm_infer(const lac_call *call, lac_error *err)
                         (long long)x->dims[x->rank - 1], (long long)w->dims[rows]);
     call->out[0] = lac_tensor_view(output_dtype(call, LAC_IN_Y_SCALE), x->rank, x->dims, NULL);
     call->out[0].dims[x->rank - 1] = w->dims[!rows];
+    output_beside(call, LAC_IN_Y_SCALE);
     return LAC_OK;
 }
 
@@ -168,6 +184,7 @@ static lac_call plain_call(const lac_call *call, lac_tensor *x, const lac_tensor
     in[1] = input(call, 1);
     plain.in = in;
     plain.n_in = call->n_in < 2 ? call->n_in : 2;
+    plain.n_out = 1;
     return plain;
 }
 
@@ -184,6 +201,7 @@ static lac_status conv_infer(const lac_call *call, lac_error *err)
     call->out[0].dtype = output_dtype(call, LAC_IN_Y_SCALE);
     if (is_last(call))
         call->out[0] = permuted(&call->out[0], true);
+    output_beside(call, LAC_IN_Y_SCALE);
     return LAC_OK;
 }
 

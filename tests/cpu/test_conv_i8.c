@@ -101,6 +101,19 @@ static bool is_right(const lac_layer *l, int64_t n, int64_t at, int64_t sum, dou
     return got == a || got == b;
 }
 
+/* The bytes beside are those of QuantizeLinear, exactly. */
+static bool is_quantised(const lac_layer *l)
+{
+    double low = l->beside.dtype == LAC_U8 ? 0 : -128;
+    for (int64_t i = 0; i < lac_tensor_count(&l->beside); i++) {
+        float x = ((const float *)l->output.data)[i];
+        double q = (double)nearbyintf(x / l->output_scale) + l->output_zero;
+        if (lac_tensor_get(&l->beside, i) != fmin(fmax(q, low), low + 255))
+            return false;
+    }
+    return true;
+}
+
 static int ran_;
 
 /* The family of a row: its name up to the instruction set, or NULL where rows of other instruction
@@ -143,6 +156,8 @@ static void run_all(lac_layer *l, const lac_conv_geometry *g)
                 fail_msg("%s: %s", row->row.name, err.message);
             for (int again = 0; again < 2; again++) {
                 memset(l->output.data, 0x55, bytes);
+                if (l->beside.data)
+                    memset(l->beside.data, 0x55, lac_tensor_bytes(&l->beside));
                 if (row->run(l, state, &err) != LAC_OK)
                     fail_msg("%s: %s", row->row.name, err.message);
             }
@@ -155,6 +170,9 @@ static void run_all(lac_layer *l, const lac_conv_geometry *g)
                              lac_dtype_name(l->output.dtype), (int)i,
                              lac_tensor_get(&l->output, i), (long long)sums[i],
                              real_at(l, i % g->k, i, sums[i]));
+            if (row->beside && l->beside.data && !is_quantised(l))
+                fail_msg("%s, %s: other bytes beside than QuantizeLinear makes", row->row.name,
+                         lac_layer_text(l, text, sizeof text));
             size_t length = family_length(row->row.name);
             int f = 0;
             while (f < n_first && (family_length(name[f]) != length ||
@@ -227,7 +245,17 @@ static void one_case(const char *text, lac_dtype dtype, lac_dtype output, int fo
     l->high = form & 8 ? INFINITY : (float)(0.8 * size);
     l->output_scale = (float)(size / (extreme ? 3000 : 100));
     l->output_zero = output == LAC_U8 ? (form & 8 ? 0 : 96) : (form & 8 ? -4 : 0);
+    lac_tensor beside = {0};
+    if (output == LAC_F32 && form % 4 != 3) {
+        lac_dtype type = form & 8 ? LAC_I8 : LAC_U8;
+        assert_int_equal(lac_tensor_make(&beside, type, l->output.rank, dims, &err), LAC_OK);
+        l->beside = lac_tensor_view(type, l->output.rank, dims, beside.data);
+        l->output_zero = type == LAC_U8 ? 18 : -4;
+        if (form % 11 == 5)
+            l->output_scale = 0x1p-70f;
+    }
     run_all(l, &g);
+    lac_tensor_release(&beside);
     lac_layer_release(l);
     free(w_scale);
     free(l);

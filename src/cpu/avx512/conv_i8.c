@@ -44,29 +44,6 @@ INLINE __mmask16 inside_of(int left)
     return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
 }
 
-INLINE void finish_floats(const finish_of *f, __m512 low, __m512 high, const bool residual,
-                          int64_t row, const __m512i *sum, const int vectors)
-{
-    const int64_t at = row * f->n + f->first;
-    float *y = (float *)(void *)f->output + at;
-#pragma GCC unroll 4
-    for (int j = 0; j < vectors; j++) {
-        int left = f->count - 16 * j;
-        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[j]), _mm512_loadu_ps(f->factor + 16 * j));
-        x = _mm512_add_ps(x, _mm512_loadu_ps(f->shift + 16 * j));
-        if (residual && left >= 16)
-            x = _mm512_add_ps(x, _mm512_loadu_ps(f->residual + at + 16 * j));
-        else if (residual)
-            x = _mm512_add_ps(
-                x, _mm512_maskz_loadu_ps(inside_of(left), f->residual + at + 16 * j));
-        x = _mm512_min_ps(high, _mm512_max_ps(low, x)); /* a NaN stays one */
-        if (left >= 16)
-            _mm512_storeu_ps(y + 16 * j, x);
-        else
-            _mm512_mask_storeu_ps(y + 16 * j, inside_of(left), x);
-    }
-}
-
 INLINE void store_bytes(char *y, __m512i bytes, int count, const int vectors)
 {
     if (count == 16 * vectors && vectors == 4) {
@@ -91,7 +68,8 @@ INLINE void store_bytes(char *y, __m512i bytes, int count, const int vectors)
 
 typedef struct bytes_of {
     __m512i zero, low, high;
-    __m512 inverse;
+    __m512 inverse, scale, floor, ceiling;
+    char *beside;
     bool is_signed, moved;
 } bytes_of;
 
@@ -101,15 +79,74 @@ INLINE bytes_of bytes_numbers(const lac_conv_i8 *w)
                       .low = _mm512_set1_epi8((char)w->low),
                       .high = _mm512_set1_epi8((char)w->high),
                       .inverse = _mm512_set1_ps(w->inverse),
-                      .is_signed = w->e.dtype == LAC_I8,
+                      .scale = _mm512_set1_ps(w->e.output_scale),
+                      .floor = _mm512_set1_ps(w->floor),
+                      .ceiling = _mm512_set1_ps(w->ceiling),
+                      .beside = w->beside,
+                      .is_signed = (w->beside ? w->beside_dtype : w->e.dtype) == LAC_I8,
                       .moved = w->e.output_zero != 0};
+}
+
+/* Steps of four vectors to bytes, in order. */
+INLINE __m512i pack_bytes(const bytes_of *b, const __m512i *q)
+{
+    /* words of 4 outputs: packing leaves the four vectors' side by side */
+    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+    __m512i low = _mm512_packs_epi32(q[0], q[1]), high = _mm512_packs_epi32(q[2], q[3]);
+    if (b->moved) {
+        low = _mm512_adds_epi16(low, b->zero);
+        high = _mm512_adds_epi16(high, b->zero);
+    }
+    __m512i bytes = b->is_signed ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high);
+    return _mm512_permutexvar_epi32(order, bytes);
+}
+
+/* round(x / scale): the quotient from the rounded inverse, corrected once by its remainder, is the
+ * rounded one (Markstein, see panel_moves.inc); what is no number becomes the least. */
+INLINE __m512i steps_of(const bytes_of *b, __m512 x)
+{
+    x = _mm512_min_ps(_mm512_max_ps(x, b->floor), b->ceiling);
+    __m512 near = _mm512_mul_ps(x, b->inverse);
+    __m512 rest = _mm512_fnmadd_ps(near, b->scale, x);
+    return _mm512_cvtps_epi32(_mm512_fmadd_ps(rest, b->inverse, near));
+}
+
+INLINE void finish_floats(const finish_of *f, const bytes_of *b, __m512 low, __m512 high,
+                          const bool residual, const bool beside, int64_t row, const __m512i *sum,
+                          const int vectors)
+{
+    const int64_t at = row * f->n + f->first;
+    float *y = (float *)(void *)f->output + at;
+    __m512i q[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        if (j >= vectors) {
+            q[j] = _mm512_setzero_si512();
+            continue;
+        }
+        int left = f->count - 16 * j;
+        __m512 x = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[j]), _mm512_loadu_ps(f->factor + 16 * j));
+        x = _mm512_add_ps(x, _mm512_loadu_ps(f->shift + 16 * j));
+        if (residual && left >= 16)
+            x = _mm512_add_ps(x, _mm512_loadu_ps(f->residual + at + 16 * j));
+        else if (residual)
+            x = _mm512_add_ps(
+                x, _mm512_maskz_loadu_ps(inside_of(left), f->residual + at + 16 * j));
+        x = _mm512_min_ps(high, _mm512_max_ps(low, x)); /* a NaN stays one */
+        if (left >= 16)
+            _mm512_storeu_ps(y + 16 * j, x);
+        else
+            _mm512_mask_storeu_ps(y + 16 * j, inside_of(left), x);
+        if (beside)
+            q[j] = steps_of(b, x);
+    }
+    if (beside)
+        store_bytes(b->beside + at, pack_bytes(b, q), f->count, vectors);
 }
 
 INLINE void finish_bytes(const finish_of *f, const bytes_of *b, const bool residual, int64_t row,
                          const __m512i *sum, const int vectors)
 {
-    /* words of 4 outputs: packing leaves the four vectors' side by side */
-    const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
     const int64_t at = row * f->n + f->first;
     __m512i q[4];
 #pragma GCC unroll 4
@@ -129,65 +166,77 @@ INLINE void finish_bytes(const finish_of *f, const bytes_of *b, const bool resid
         }
         q[j] = _mm512_cvtps_epi32(x); /* what is no number, or too low, becomes the least */
     }
-    __m512i low = _mm512_packs_epi32(q[0], q[1]), high = _mm512_packs_epi32(q[2], q[3]), bytes;
-    if (b->moved) {
-        low = _mm512_adds_epi16(low, b->zero);
-        high = _mm512_adds_epi16(high, b->zero);
-    }
-    if (b->is_signed) {
-        bytes = _mm512_packs_epi16(low, high);
+    __m512i bytes = pack_bytes(b, q);
+    if (b->is_signed)
         bytes = _mm512_min_epi8(_mm512_max_epi8(bytes, b->low), b->high);
-    } else {
-        bytes = _mm512_packus_epi16(low, high);
+    else
         bytes = _mm512_min_epu8(_mm512_max_epu8(bytes, b->low), b->high);
-    }
-    store_bytes(f->output + at, _mm512_permutexvar_epi32(order, bytes), f->count, vectors);
+    store_bytes(f->output + at, bytes, f->count, vectors);
 }
 
-static void __attribute__((noinline)) finish_slowly(const lac_conv_i8 *w, const lac_conv_i8_row *r,
-                                                    int64_t row, const __m512i *sum, int vectors)
+/* Everything but bytes without a residual, from sums in memory: [pixels][64]. */
+INLINE void finish_sums(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t row,
+                        const int32_t *sums, int pixels, const int vectors)
 {
-    int32_t sums[LAC_CONV_I8_BLOCK];
-    for (int j = 0; j < vectors; j++)
-        _mm512_storeu_si512(sums + 16 * j, sum[j]);
-    lac_epilogue_integers(&w->e, row, r->first, r->count, sums);
+    const finish_of f = finish_numbers(w, r);
+    const bytes_of b = bytes_numbers(w);
+    const __m512 low = _mm512_set1_ps(w->least), high = _mm512_set1_ps(w->most);
+    const bool bytes = w->way == LAC_CONV_I8_BYTES, beside = b.beside, residual = f.residual;
+    for (int i = 0; i < pixels; i++, row++, sums += LAC_CONV_I8_BLOCK) {
+        __m512i sum[4];
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++)
+            sum[j] = _mm512_load_si512(sums + 16 * j);
+        if (bytes)
+            finish_bytes(&f, &b, true, row, sum, vectors);
+        else if (residual && beside)
+            finish_floats(&f, &b, low, high, true, true, row, sum, vectors);
+        else if (residual)
+            finish_floats(&f, &b, low, high, true, false, row, sum, vectors);
+        else if (beside)
+            finish_floats(&f, &b, low, high, false, true, row, sum, vectors);
+        else
+            finish_floats(&f, &b, low, high, false, false, row, sum, vectors);
+    }
+}
+
+static void __attribute__((noinline)) finish_more(const lac_conv_i8 *w, const lac_conv_i8_row *r,
+                                                  int64_t row, int32_t *sums, int pixels,
+                                                  int vectors)
+{
+    if (w->way == LAC_CONV_I8_ANY)
+        for (int i = 0; i < pixels; i++)
+            lac_epilogue_integers(&w->e, row + i, r->first, r->count,
+                                  sums + i * LAC_CONV_I8_BLOCK);
+    else if (vectors == 4)
+        finish_sums(w, r, row, sums, pixels, 4);
+    else if (vectors == 3)
+        finish_sums(w, r, row, sums, pixels, 3);
+    else if (vectors == 2)
+        finish_sums(w, r, row, sums, pixels, 2);
+    else
+        finish_sums(w, r, row, sums, pixels, 1);
 }
 
 INLINE void finish(const lac_conv_i8 *w, const lac_conv_i8_row *r, __m512i (*sum)[4],
                    const int pixels, const int vectors, int64_t at)
 {
     const int64_t row = r->m + at;
-    const finish_of f = finish_numbers(w, r);
-    if (w->way == LAC_CONV_I8_BYTES) {
+    if (w->way == LAC_CONV_I8_BYTES && !w->e.residual) {
+        const finish_of f = finish_numbers(w, r);
         const bytes_of b = bytes_numbers(w);
-        if (f.residual)
-#pragma GCC unroll 16
-            for (int i = 0; i < pixels; i++)
-                finish_bytes(&f, &b, true, row + i, sum[i], vectors);
-        else
-#pragma GCC unroll 16
-            for (int i = 0; i < pixels; i++)
-                finish_bytes(&f, &b, false, row + i, sum[i], vectors);
-    } else if (w->way == LAC_CONV_I8_FLOATS) {
-        const __m512 low = _mm512_set1_ps(w->least), high = _mm512_set1_ps(w->most);
-        if (f.residual)
-#pragma GCC unroll 16
-            for (int i = 0; i < pixels; i++)
-                finish_floats(&f, low, high, true, row + i, sum[i], vectors);
-        else
-#pragma GCC unroll 16
-            for (int i = 0; i < pixels; i++)
-                finish_floats(&f, low, high, false, row + i, sum[i], vectors);
-    } else {
-        __m512i copy[16][4]; /* that the sums may stay in registers otherwise */
 #pragma GCC unroll 16
         for (int i = 0; i < pixels; i++)
-#pragma GCC unroll 4
-            for (int j = 0; j < vectors; j++)
-                copy[i][j] = sum[i][j];
-        for (int i = 0; i < pixels; i++)
-            finish_slowly(w, r, row + i, copy[i], vectors);
+            finish_bytes(&f, &b, false, row + i, sum[i], vectors);
+        return;
     }
+    _Alignas(64) int32_t sums[12 * LAC_CONV_I8_BLOCK];
+#pragma GCC unroll 16
+    for (int i = 0; i < pixels; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++)
+            _mm512_store_si512(sums + i * LAC_CONV_I8_BLOCK + 16 * j, sum[i][j]);
+    finish_more(w, r, row, sums, pixels, vectors);
 }
 
 #define VECTOR                                  __m512i
@@ -212,7 +261,8 @@ static void conv_row(const lac_conv_i8 *w, const lac_conv_i8_row *r)
     rows[(r->count - 1) / LANES](w, r);
 }
 
-static const lac_conv_i8_family dense = {.element = 1,
+static const lac_conv_i8_family dense = {.beside = true,
+                                         .element = 1,
                                          .weight = 1,
                                          .lanes = LANES,
                                          .block = 64,
