@@ -151,9 +151,8 @@ static void pack_dense(const lac_conv_i8 *w, const lac_operand *weights, int64_t
             int64_t at = ((t * w->words + i / per_word) * width) * per_word + i % per_word;
             for (int n = 0; n < count; n++)
                 put(to, at + n * per_word, element,
-                    weights->transposed
-                        ? from[c * g->k + first + n]
-                        : from[(((first + n) * g->c + c) * g->r + r) * g->s + s]);
+                    weights->transposed ? from[c * g->k + first + n]
+                                        : from[(((first + n) * g->c + c) * g->r + r) * g->s + s]);
         }
 }
 
@@ -177,8 +176,7 @@ static void pack_depthwise(const lac_conv_i8 *w, const int8_t *from, int64_t fir
                         put(to, (set + place) * 4 + column, 1, value);
                     } else {
                         int64_t vector = (set + place / lanes * lanes) * 4;
-                        put(to,
-                            vector + (column % 2 * lanes + place % lanes) * 2 + column / 2, 2,
+                        put(to, vector + (column % 2 * lanes + place % lanes) * 2 + column / 2, 2,
                             value);
                     }
                 }
@@ -215,8 +213,7 @@ static lac_status make_weights(lac_conv_i8 *w, const lac_layer *layer, lac_error
         bytes += lac_conv_i8_block_bytes(w, (int)block_count(w, first));
     w->weight_bytes = (size_t)bytes;
     w->store = layer->store;
-    w->weights =
-        lac_store_find(w->store, weights->tensor.data, &key, sizeof key, lac_free);
+    w->weights = lac_store_find(w->store, weights->tensor.data, &key, sizeof key, lac_free);
     if (w->weights)
         return LAC_OK;
     w->weights = lac_alloc((size_t)bytes, 1, err);
@@ -233,8 +230,8 @@ static lac_status make_taps(lac_conv_i8 *w, bool is_signed, lac_error *err)
     int64_t element = w->family->element, per_word = WORD / element;
     bool depthwise = w->family->depthwise, whole = g->dilation_w == 1;
     w->taps = depthwise || whole ? g->r : g->r * g->s;
-    w->words = depthwise ? (g->s + 3) / 4
-                         : ((whole ? g->s * g->c : g->c) + per_word - 1) / per_word;
+    w->words =
+        depthwise ? (g->s + 3) / 4 : ((whole ? g->s * g->c : g->c) + per_word - 1) / per_word;
     w->sets = has_pairs(g) ? 2 : 1;
     w->column = g->dilation_w * g->c * element;
     w->step = g->stride_w * g->c * element;
@@ -249,9 +246,9 @@ static lac_status make_taps(lac_conv_i8 *w, bool is_signed, lac_error *err)
         return LAC_OK;
     }
     for (int64_t t = 0; t < w->taps; t++)
-        w->offset[t] = (int32_t)(w->taps == g->r ? t * g->dilation_h * w->pitch
-                                                 : t / g->s * g->dilation_h * w->pitch +
-                                                       t % g->s * w->column);
+        w->offset[t] =
+            (int32_t)(w->taps == g->r ? t * g->dilation_h * w->pitch
+                                      : t / g->s * g->dilation_h * w->pitch + t % g->s * w->column);
     return LAC_OK;
 }
 
@@ -339,8 +336,8 @@ lac_status lac_conv_i8_prepare(const lac_conv_i8_family *family, const lac_layer
     w->family = family;
     w->shape = (lac_gemm_shape){g->batch * g->p * g->q, g->k, g->c / g->groups * g->r * g->s};
     w->plain = !family->depthwise && is_plain(g);
-    lac_status status = make_taps(
-        w, layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype == LAC_I8, err);
+    lac_status status =
+        make_taps(w, layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype == LAC_I8, err);
     if (status == LAC_OK)
         status = make_bands(w, err);
     if (status == LAC_OK)
@@ -366,8 +363,9 @@ static bool same_numbers(const lac_conv_i8 *w, const lac_layer *layer)
     if (!w->known || w->e.activation != layer->activation ||
         memcmp(&w->e.low, &layer->low, sizeof w->e.low) != 0 ||
         memcmp(&w->e.high, &layer->high, sizeof w->e.high) != 0 ||
-        w->e.dtype != layer->output.dtype || w->beside_dtype != layer->beside.dtype || w->e.output_scale != layer->output_scale ||
-        w->e.output_zero != layer->output_zero || !w->e.bias != !bias->data ||
+        w->e.dtype != layer->output.dtype || w->beside_dtype != layer->beside.dtype ||
+        w->e.output_scale != layer->output_scale || w->e.output_zero != layer->output_zero ||
+        !w->e.bias != !bias->data ||
         !w->e.residual != !layer->operand[LAC_ROLE_RESIDUAL].tensor.data ||
         w->x_zero != x->zero_point || w->x_scale != (x->scale_count ? x->scale[0] : 1))
         return false;
@@ -516,8 +514,7 @@ static void copy_band(const lac_conv_i8 *w, int64_t image, int64_t begin, int64_
             continue;
         }
         fill(w, to, left * g->c);
-        copy(w, w->x + (image * g->h + h) * g->w * g->c, to + left * g->c * element,
-             inside * g->c);
+        copy(w, w->x + (image * g->h + h) * g->w * g->c, to + left * g->c * element, inside * g->c);
         fill(w, to + (left + inside) * g->c * element, right * g->c);
     }
 }

@@ -39,13 +39,13 @@ typedef struct lac_conv_i8 {
     /* The reduction of a pixel: `taps` runs of `words` words of 4 bytes, at byte offset[] each.
      * Depthwise: a tap is a row of the window, of `words` quads of columns `column` bytes apart. */
     int64_t taps, words, column;
-    int sets;                     /* depthwise: of weights, the second one a column on */
+    int sets; /* depthwise: of weights, the second one a column on */
     int32_t *offset;
     int64_t step; /* bytes from a pixel to the next */
     /* The buffer of a band. */
-    int64_t pitch, rows;     /* bytes of a row; output rows of a band (plain: pixels) */
-    int64_t bands, parts;    /* per image; of the outputs */
-    int64_t slices, bytes;   /* buffers, one per thread, and their size */
+    int64_t pitch, rows;   /* bytes of a row; output rows of a band (plain: pixels) */
+    int64_t bands, parts;  /* per image; of the outputs */
+    int64_t slices, bytes; /* buffers, one per thread, and their size */
     char *buffer;
     lac_store *store;
     void *weights; /* sums of weights [n], then the weights as the family reads them */

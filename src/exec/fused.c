@@ -62,7 +62,8 @@ static void output_beside(const lac_call *call, int at)
 {
     if (call->n_out < 2)
         return;
-    call->out[1] = lac_tensor_view(bytes_dtype(call, at), call->out[0].rank, call->out[0].dims, NULL);
+    call->out[1] =
+        lac_tensor_view(bytes_dtype(call, at), call->out[0].rank, call->out[0].dims, NULL);
 }
 
 static void output_scale(const lac_call *call, int at, lac_layer *layer)

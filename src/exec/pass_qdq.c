@@ -125,8 +125,8 @@ static bool sums_fit(const lac_graph *graph, const pair *p, int axis)
     return true;
 }
 
-/* Where a CPU has no instruction for products of bytes, convolutions in groups have no kernel that is
- * faster than floats; depthwise ones have. */
+/* Where a CPU has no instruction for products of bytes, convolutions in groups have no kernel that
+ * is faster than floats; depthwise ones have. */
 static bool pays(const lac_graph *graph, const lac_node *node, const pair *p)
 {
     uint32_t isa;

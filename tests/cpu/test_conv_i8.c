@@ -166,9 +166,8 @@ static void run_all(lac_layer *l, const lac_conv_geometry *g)
             for (int64_t i = 0; i < count; i++)
                 if (!is_right(l, i % g->k, i, sums[i], largest))
                     fail_msg("%s, %s, %s, element %d: %.9g, sum %lld, want %.9g", row->row.name,
-                             lac_layer_text(l, text, sizeof text),
-                             lac_dtype_name(l->output.dtype), (int)i,
-                             lac_tensor_get(&l->output, i), (long long)sums[i],
+                             lac_layer_text(l, text, sizeof text), lac_dtype_name(l->output.dtype),
+                             (int)i, lac_tensor_get(&l->output, i), (long long)sums[i],
                              real_at(l, i % g->k, i, sums[i]));
             if (row->beside && l->beside.data && !is_quantised(l))
                 fail_msg("%s, %s: other bytes beside than QuantizeLinear makes", row->row.name,
@@ -217,9 +216,8 @@ static void one_case(const char *text, lac_dtype dtype, lac_dtype output, int fo
     if (gemm) {
         w->transposed = form & 1;
         x->tensor = make_bytes(dtype, 2, (int64_t[]){g.w, g.c}, extreme);
-        w->tensor = make_bytes(LAC_I8, 2,
-                               w->transposed ? (int64_t[]){g.c, g.k} : (int64_t[]){g.k, g.c},
-                               extreme);
+        w->tensor = make_bytes(
+            LAC_I8, 2, w->transposed ? (int64_t[]){g.c, g.k} : (int64_t[]){g.k, g.c}, extreme);
         l->output = lac_tensor_view(output, 2, (int64_t[]){g.w, g.k}, NULL);
     } else {
         x->tensor = make_bytes(dtype, 4, (int64_t[]){g.batch, g.h, g.w, g.c}, extreme);
@@ -301,13 +299,11 @@ static void windows(void **state)
 static void depthwise(void **state)
 {
     static const int channels[] = {2, 15, 16, 17, 24, 32, 33, 48, 63, 64, 65, 96, 144};
-    static const char *const rest[] = {"h=7,w=7,r=3,s=3,pad=1",
-                                       "h=12,w=11,r=3,s=3,stride=2,pad=1,batch=2",
-                                       "h=9,w=6,r=5,s=5,pad=2",
-                                       "h=9,w=9,r=3,s=3,dilation_h=2,dilation_w=2,pad=2",
-                                       "h=1,w=17,r=1,s=2",
-                                       "h=6,w=8,r=2,s=4,stride_h=2,pad_right=1",
-                                       "h=40,w=33,r=3,s=3,pad=1"};
+    static const char *const rest[] = {
+        "h=7,w=7,r=3,s=3,pad=1",  "h=12,w=11,r=3,s=3,stride=2,pad=1,batch=2",
+        "h=9,w=6,r=5,s=5,pad=2",  "h=9,w=9,r=3,s=3,dilation_h=2,dilation_w=2,pad=2",
+        "h=1,w=17,r=1,s=2",       "h=6,w=8,r=2,s=4,stride_h=2,pad_right=1",
+        "h=40,w=33,r=3,s=3,pad=1"};
     int form = 3;
     (void)state;
     ran_ = 0;

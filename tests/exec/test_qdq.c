@@ -218,8 +218,8 @@ static void convolutions(void **state)
 }
 
 /* A product that a QuantizeLinear reads writes the bytes itself, beside the floats where these have
- * readers, too; with an odd zero point it does not. The steps are coarse, so that a value on an edge shows: the sample has
- * none. */
+ * readers, too; with an odd zero point it does not. The steps are coarse, so that a value on an
+ * edge shows: the sample has none. */
 static void requantised(void **state)
 {
     (void)state;

@@ -32,9 +32,9 @@ INLINE void finish_bytes(const lac_conv_i8 *w, int64_t row, int64_t first, int c
         memcpy(residual, w->e.residual + at, (size_t)count * sizeof(float));
 #pragma GCC unroll 2
     for (int j = 0; j < 2; j++) {
-        __m256 x = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[j]),
-                                   _mm256_loadu_ps(w->factor + first + 8 * j),
-                                   _mm256_loadu_ps(w->shift + first + 8 * j));
+        __m256 x =
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[j]), _mm256_loadu_ps(w->factor + first + 8 * j),
+                            _mm256_loadu_ps(w->shift + first + 8 * j));
         if (w->e.residual) {
             x = _mm256_fmadd_ps(_mm256_loadu_ps(residual + 8 * j), _mm256_set1_ps(w->inverse), x);
             x = _mm256_min_ps(_mm256_set1_ps(0x1p30f), x);
@@ -62,8 +62,8 @@ INLINE void finish_bytes(const lac_conv_i8 *w, int64_t row, int64_t first, int c
     }
 }
 
-static void __attribute__((noinline)) finish_slowly(const lac_conv_i8 *w, int64_t row,
-                                                    int64_t first, int count, const __m256i *sum)
+static void __attribute__((noinline))
+finish_slowly(const lac_conv_i8 *w, int64_t row, int64_t first, int count, const __m256i *sum)
 {
     int32_t sums[16];
     for (int j = 0; j < 2; j++)

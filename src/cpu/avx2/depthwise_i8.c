@@ -78,10 +78,8 @@ DEPTHWISE_INLINE __m256i step32(__m256i sum, __m256i words, const char *p)
 {
     STEP_WORDS(_mm256, si256, __m256i);
 }
-DEPTHWISE_INLINE void finish32(const finish_of *f, const __m256i *sum, char *y, int count)
-{
-    FINISH_BYTES(__m256i, _mm256, WHOLE, si256)
-}
+DEPTHWISE_INLINE void finish32(const finish_of *f, const __m256i *sum, char *y,
+                               int count){FINISH_BYTES(__m256i, _mm256, WHOLE, si256)}
 #include "cpu/depthwise_i8.inc"
 #undef WIDTH
 #undef LANES

@@ -130,8 +130,7 @@ INLINE void finish_floats(const finish_of *f, const bytes_of *b, __m512 low, __m
         if (residual && left >= 16)
             x = _mm512_add_ps(x, _mm512_loadu_ps(f->residual + at + 16 * j));
         else if (residual)
-            x = _mm512_add_ps(
-                x, _mm512_maskz_loadu_ps(inside_of(left), f->residual + at + 16 * j));
+            x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(inside_of(left), f->residual + at + 16 * j));
         x = _mm512_min_ps(high, _mm512_max_ps(low, x)); /* a NaN stays one */
         if (left >= 16)
             _mm512_storeu_ps(y + 16 * j, x);
@@ -155,9 +154,8 @@ INLINE void finish_bytes(const finish_of *f, const bytes_of *b, const bool resid
             q[j] = _mm512_setzero_si512();
             continue;
         }
-        __m512 x =
-            _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[j]), _mm512_loadu_ps(f->factor + 16 * j),
-                            _mm512_loadu_ps(f->shift + 16 * j));
+        __m512 x = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[j]), _mm512_loadu_ps(f->factor + 16 * j),
+                                   _mm512_loadu_ps(f->shift + 16 * j));
         if (residual) {
             __mmask16 inside = inside_of(f->count - 16 * j);
             x = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(inside, f->residual + at + 16 * j),
@@ -200,14 +198,13 @@ INLINE void finish_sums(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t 
     }
 }
 
-static void __attribute__((noinline)) finish_more(const lac_conv_i8 *w, const lac_conv_i8_row *r,
-                                                  int64_t row, int32_t *sums, int pixels,
-                                                  int vectors)
+static void __attribute__((noinline))
+finish_more(const lac_conv_i8 *w, const lac_conv_i8_row *r, int64_t row, int32_t *sums, int pixels,
+            int vectors)
 {
     if (w->way == LAC_CONV_I8_ANY)
         for (int i = 0; i < pixels; i++)
-            lac_epilogue_integers(&w->e, row + i, r->first, r->count,
-                                  sums + i * LAC_CONV_I8_BLOCK);
+            lac_epilogue_integers(&w->e, row + i, r->first, r->count, sums + i * LAC_CONV_I8_BLOCK);
     else if (vectors == 4)
         finish_sums(w, r, row, sums, pixels, 4);
     else if (vectors == 3)
@@ -239,14 +236,14 @@ INLINE void finish(const lac_conv_i8 *w, const lac_conv_i8_row *r, __m512i (*sum
     finish_more(w, r, row, sums, pixels, vectors);
 }
 
-#define VECTOR                                  __m512i
-#define LANES                                   16
-#define START(p)                                _mm512_loadu_si512(p)
-#define WEIGHTS                                 __m512i
-#define LOAD(p)                                 _mm512_loadu_si512(p)
-#define SPREAD(p)                               spread(p)
-#define STEP(sum, x, w)                         _mm512_dpbusd_epi32(sum, x, w)
-#define FINISH(w, r, sum, pixels, vectors, at)  finish(w, r, sum, pixels, vectors, at)
+#define VECTOR                                 __m512i
+#define LANES                                  16
+#define START(p)                               _mm512_loadu_si512(p)
+#define WEIGHTS                                __m512i
+#define LOAD(p)                                _mm512_loadu_si512(p)
+#define SPREAD(p)                              spread(p)
+#define STEP(sum, x, w)                        _mm512_dpbusd_epi32(sum, x, w)
+#define FINISH(w, r, sum, pixels, vectors, at) finish(w, r, sum, pixels, vectors, at)
 #include "cpu/conv_i8.inc"
 
 CONV_ROW(1, 12, CONV_CASES_12)

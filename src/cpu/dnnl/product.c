@@ -419,8 +419,8 @@ static double product_cost(const lac_layer *layer)
         if (g.groups > 1 && g.groups == g.c)
             seconds = macs / MACS_PER_SECOND_DEPTHWISE;
         else if (g.groups == 1) /* channels go in fours, outputs in sixteens */
-            seconds *= (double)((g.c + 3) / 4 * 4) / (double)g.c *
-                       (double)((g.k + 15) / 16 * 16) / (double)g.k;
+            seconds *= (double)((g.c + 3) / 4 * 4) / (double)g.c * (double)((g.k + 15) / 16 * 16) /
+                       (double)g.k;
         seconds += SECONDS_PER_OUTPUT * (double)(g.batch * g.p * g.q * g.k);
     }
     return SECONDS_PER_CALL + (seconds > reading ? seconds : reading);
