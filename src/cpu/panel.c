@@ -37,6 +37,18 @@ typedef struct panel_state {
     bool in_place;        /* sums are made in the output, panels of their own type */
 } panel_state;
 
+const lac_panel_moves *lac_panel_moves_here(void)
+{
+#if defined(__x86_64__)
+    uint32_t isa = 0;
+    if (lac_isa(&isa, NULL) == LAC_OK && (isa & LAC_ISA_AVX512))
+        return &lac_panel_moves_avx512;
+    if (isa & LAC_ISA_AVX2)
+        return &lac_panel_moves_avx2;
+#endif
+    return &lac_panel_moves_ref;
+}
+
 /* ---- which layers -----------------------------------------------------------------------------
  */
 

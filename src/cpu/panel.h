@@ -77,6 +77,9 @@ extern const lac_panel_moves lac_panel_moves_ref;
 extern const lac_panel_moves lac_panel_moves_avx2, lac_panel_moves_avx512;
 #endif
 
+/* Of the widest instruction set that may be used. */
+const lac_panel_moves *lac_panel_moves_here(void);
+
 typedef struct lac_panel_family {
     lac_layout layout; /* of the activations it multiplies: PANELS or QUADS */
     bool integer;      /* uint8 activations, int32 sums; false: floats */

@@ -46,7 +46,7 @@ enum {
     LAC_ATTENTION_COUNT
 };
 
-/* ---- fast bodies of operators (fast.c, fast_norm.c): same results as the row's run up to rounding
+/* ---- fast bodies of operators (fast*.c): same results as the row's run up to rounding
  *
  * They take activations, and write their output, in layouts between products, too. */
 typedef struct lac_fast {
@@ -57,8 +57,7 @@ typedef struct lac_fast {
 /* NULL: only the reference. */
 const lac_fast *lac_fast_find(const lac_call *call);
 const lac_fast *lac_fast_norm(const lac_call *call); /* LayerNormalization */
-/* Copies between rows and panels for the instruction set that may be used. */
-const struct lac_panel_moves *lac_fast_moves(void);
+const lac_fast *lac_fast_interleave(const lac_call *call); /* Transpose of few channels */
 
 /* ---- plans ---------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 
 #include "core/parallel.h"
 #include "cpu/panel.h"
+#include "cpu/quantise.h"
 
 #include <string.h>
 
@@ -16,26 +17,6 @@ typedef struct quantize {
     int64_t tokens;
     lac_layout in, out;
 } quantize;
-
-const lac_panel_moves *lac_fast_moves(void)
-{
-    uint32_t isa = 0;
-    if (lac_isa(&isa, NULL) != LAC_OK)
-        return NULL;
-#if defined(__x86_64__)
-    if (isa & LAC_ISA_AVX512)
-        return &lac_panel_moves_avx512;
-    if (isa & LAC_ISA_AVX2)
-        return &lac_panel_moves_avx2;
-#endif
-    return &lac_panel_moves_ref;
-}
-
-static void quantize_range(void *context, int64_t begin, int64_t end)
-{
-    const quantize *q = context;
-    q->moves->quantise(&q->to, q->x + begin, end - begin, (char *)q->to.output + begin);
-}
 
 /* A panel of rows: a few tokens and features at a time, which stay in the nearest cache. */
 static void quantize_rows(const quantize *q, int64_t panel, int64_t tokens)
@@ -85,7 +66,7 @@ static lac_status quantize_run(const lac_call *call, lac_layout in, lac_layout o
 {
     const lac_tensor *x = call->in[0], *zero = call->n_in > 2 ? call->in[2] : NULL;
     int64_t count = lac_tensor_count(x), n = x->rank > 0 ? x->dims[x->rank - 1] : 1;
-    quantize q = {.moves = lac_fast_moves(),
+    quantize q = {.moves = lac_panel_moves_here(),
                   .to = {.n = n,
                          .output = call->out[0].data,
                          .dtype = call->out[0].dtype,
@@ -97,7 +78,7 @@ static lac_status quantize_run(const lac_call *call, lac_layout in, lac_layout o
                   .out = out};
     (void)err;
     if (in == LAC_LAYOUT_ROWS && out == LAC_LAYOUT_ROWS)
-        lac_parallel_for(count, GRAIN, quantize_range, &q);
+        lac_quantise_floats(q.x, &call->out[0], q.to.output_scale, q.to.output_zero);
     else
         lac_parallel_for((q.tokens + LAC_PANEL_COLUMNS - 1) / LAC_PANEL_COLUMNS,
                          1 + GRAIN / (LAC_PANEL_COLUMNS * (n + 1)), quantize_panels, &q);
@@ -118,7 +99,11 @@ const lac_fast *lac_fast_find(const lac_call *call)
     const lac_tensor *x = call->in[0];
     const lac_node *node = call->node;
     bool bytes = call->out[0].dtype == LAC_I8 || call->out[0].dtype == LAC_U8;
-    if (node->domain[0] != 0 || call->in[0]->dtype != LAC_F32 || !lac_fast_moves())
+    if (node->domain[0] != 0)
+        return NULL;
+    if (strcmp(node->op, "Transpose") == 0)
+        return lac_fast_interleave(call);
+    if (call->in[0]->dtype != LAC_F32)
         return NULL;
     if (strcmp(node->op, "LayerNormalization") == 0)
         return lac_fast_norm(call);

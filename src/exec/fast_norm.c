@@ -110,7 +110,7 @@ static lac_status norm_run(const lac_call *call, lac_layout in, lac_layout out, 
     const lac_tensor *x = call->in[0], *bias = call->n_in > 2 ? call->in[2] : NULL;
     if (in == LAC_LAYOUT_ROWS && out == LAC_LAYOUT_ROWS)
         return lac_exec_op(call->node)->run(call, err);
-    norm w = {.moves = lac_fast_moves(),
+    norm w = {.moves = lac_panel_moves_here(),
               .x = x->data,
               .scale = call->in[1]->data,
               .bias = bias ? bias->data : NULL,

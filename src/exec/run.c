@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/memory.h"
+#include "cpu/quantise.h"
 
 #include <string.h>
 
@@ -29,6 +30,8 @@ static lac_status run_layer(lac_plan *plan, lac_session *session, lac_step *step
         if (threads > 1)
             lac_threads_set(1);
         lac_status status = step->kernel->run(&step->layer, step->state, err);
+        if (status == LAC_OK && !step->kernel->beside)
+            lac_quantise_beside(&step->layer);
         if (threads > 1)
             lac_threads_set(threads);
         return status;

@@ -233,8 +233,9 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
 
 /* Measured on one core of an AMD EPYC 9xx4, vectors as wide as it has: products of 50 rows. Few
  * rows leave pixels of a block empty. */
-#define MACS_PER_SECOND  16e9
-#define SECONDS_PER_CALL 1.5e-6
+#define MACS_PER_SECOND           16e9
+#define MACS_PER_SECOND_DEPTHWISE 1e9
+#define SECONDS_PER_CALL          1.5e-6
 
 static double product_cost(const lac_layer *layer)
 {
@@ -242,7 +243,8 @@ static double product_cost(const lac_layer *layer)
     double macs = (double)layer->kind->macs(layer);
     if (lac_conv_geometry_of(layer, &g) && g.q > 0)
         macs *= (double)((g.q + LAC_PIXELS - 1) / LAC_PIXELS * LAC_PIXELS) / (double)g.q;
-    return SECONDS_PER_CALL + macs / MACS_PER_SECOND;
+    bool depthwise = g.groups > 1 && g.groups == g.c && g.groups == g.k;
+    return SECONDS_PER_CALL + macs / (depthwise ? MACS_PER_SECOND_DEPTHWISE : MACS_PER_SECOND);
 }
 
 static size_t product_bytes(const void *state)
