@@ -70,7 +70,7 @@ static __attribute__((noinline)) void lac_nm_finish_any(const lac_epilogue *e, i
             }
             x = _mm512_cvtepi32_ps(sum);
         }
-        if (e->step_scale) { /* lac_step */
+        if (e->step_scale) { /* lac_steps */
             x = _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(k, e->step_scale + col),
                                 _mm512_maskz_loadu_ps(k, e->step_bias + col));
             x = _mm512_max_ps(x, _mm512_set1_ps(e->step_low)); /* of NaN, the second */

@@ -69,9 +69,9 @@ static inline void integer_store(const lac_product *w, int64_t channel, int64_t 
         real[j] = (float)sum[j] * scale;
         if (!steps)
             continue;
-        lac_step_of(scale, bias ? bias[channel + j] : 0, layer->output_scale, &step, &add);
+        lac_steps_of(scale, bias ? bias[channel + j] : 0, layer->output_scale, &step, &add);
         store_integer(&layer->output, y + j * w->y_k,
-                      (double)nearbyintf(lac_step((float)sum[j], step, add, low, high)) +
+                      (double)nearbyintf(lac_steps((float)sum[j], step, add, low, high)) +
                           layer->output_zero);
     }
     if (!steps)
