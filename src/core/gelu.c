@@ -1,8 +1,8 @@
 /* GELU: x times the normal distribution's integral, 1/2 + h(|x|) with the sign of x. h is a
  * polynomial of degree 4 about the nearest of 16 centres, a third apart: its five coefficients come
- * out of registers, so that a vector takes a dozen cycles, where one polynomial for all x would take
- * thirty and exp alone twenty. Fitted like those of vmath.c; what counts is the error of y beside
- * |x|, 2.6e-7 with rounding. From 5.15 on the integral is 0 or 1.
+ * out of registers, so that a vector takes a dozen cycles, where one polynomial for all x would
+ * take thirty and exp alone twenty. Fitted like those of vmath.c; what counts is the error of y
+ * beside |x|, 2.6e-7 with rounding. From 5.15 on the integral is 0 or 1.
  *
  * One body, whose operations have the same results in every width; the last elements, fewer than a
  * vector, take the narrowest. */
@@ -39,7 +39,7 @@ _Alignas(64) static const float coefficient[5][CENTRES] = {
 
 /* The first elements of x, a multiple of the vector's; returns how many. PICK(j, at): coefficient j
  * of the centres `at`; LEAST and MOST take the second operand if one is no number. */
-#define BODY(FLOATS, WORDS, ALL, PICK, LEAST, MOST)                                          \
+#define BODY(FLOATS, WORDS, ALL, PICK, LEAST, MOST)                                                \
     {                                                                                              \
         int64_t i = 0;                                                                             \
         const int64_t step = sizeof(FLOATS) / sizeof(float);                                       \
@@ -71,8 +71,8 @@ _Alignas(64) static const float coefficient[5][CENTRES] = {
         return i;                                                                                  \
     }
 
-#define ONE(value)     (value)
-#define ONE_PICK(j, i) coefficient[j][i]
+#define ONE(value)      (value)
+#define ONE_PICK(j, i)  coefficient[j][i]
 #define ONE_LEAST(a, b) ((a) < (b) ? (a) : (b))
 #define ONE_MOST(a, b)  ((a) > (b) ? (a) : (b))
 static int64_t gelu_one(const float *x, float *y, int64_t n)
@@ -81,7 +81,7 @@ static int64_t gelu_one(const float *x, float *y, int64_t n)
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
 
-typedef uint32_t words8 __attribute__((vector_size(32)));
+        typedef uint32_t words8 __attribute__((vector_size(32)));
 typedef uint32_t words16 __attribute__((vector_size(64)));
 
 /* The upper half of the centres by the sign bit of at << 28. */
@@ -92,19 +92,19 @@ typedef uint32_t words16 __attribute__((vector_size(64)));
 __attribute__((target("avx2"))) static int64_t gelu_eight(const float *x, float *y, int64_t n)
     BODY(__m256, words8, _mm256_set1_ps, EIGHT_PICK, _mm256_min_ps, _mm256_max_ps)
 
-#define SIXTEEN_PICK(j, at)                                                                        \
-    _mm512_permutexvar_ps((__m512i)(at), _mm512_load_ps(coefficient[j]))
-__attribute__((target("avx512f"))) static int64_t gelu_sixteen(const float *x, float *y, int64_t n)
-    BODY(__m512, words16, _mm512_set1_ps, SIXTEEN_PICK, _mm512_min_ps, _mm512_max_ps)
+#define SIXTEEN_PICK(j, at) _mm512_permutexvar_ps((__m512i)(at), _mm512_load_ps(coefficient[j]))
+        __attribute__((target("avx512f"))) static int64_t
+    gelu_sixteen(const float *x, float *y, int64_t n)
+        BODY(__m512, words16, _mm512_set1_ps, SIXTEEN_PICK, _mm512_min_ps, _mm512_max_ps)
 
-static int64_t gelu_vectors(const float *x, float *y, int64_t n)
+            static int64_t gelu_vectors(const float *x, float *y, int64_t n)
 {
     if (__builtin_cpu_supports("avx512f"))
         return gelu_sixteen(x, y, n);
     return __builtin_cpu_supports("avx2") ? gelu_eight(x, y, n) : 0;
 }
 #else
-static int64_t gelu_vectors(const float *x, float *y, int64_t n)
+        static int64_t gelu_vectors(const float *x, float *y, int64_t n)
 {
     (void)x;
     (void)y;

@@ -53,7 +53,7 @@ void *lac_alloc_raw(size_t count, size_t size, lac_error *err)
         return NULL;
     }
     size_t padded = (bytes + TAIL + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    void *pointer = injected_failure()      ? NULL
+    void *pointer = injected_failure()        ? NULL
                     : padded < 2 * LARGE_PAGE ? aligned_alloc(ALIGNMENT, padded)
                                               : large_pages(padded);
     if (!pointer) {

@@ -433,8 +433,8 @@ static void find_numbers(lac_conv_i8 *w, const lac_layer *layer)
         w->scale[n] = w->x_scale * w->w_scale[n];
         w->add[n] = w->bias[n];
         int64_t at = place_of(w, n);
-        w->factor[at] = w->scale[n] * w->inverse;
-        w->shift[at] = w->bias[n] * w->inverse;
+        lac_steps_of(w->scale[n], bias ? bias[n] : 0, e->output_scale, &w->factor[at],
+                     &w->shift[at]);
         w->start[at] = (int32_t)(0u - (uint32_t)zero * (uint32_t)weight_sums(w)[n]);
     }
     w->way = way_of(w);

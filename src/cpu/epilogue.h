@@ -39,7 +39,7 @@ static inline float lac_steps(float sum, float scale, float bias, float low, flo
 
 /* Scale and bias of an output in its steps. What is no number becomes the least byte. */
 static inline void lac_steps_of(float scale, float bias, float output_scale, float *step_scale,
-                               float *step_bias)
+                                float *step_bias)
 {
     *step_scale = scale / output_scale;
     *step_bias = bias / output_scale;
@@ -139,8 +139,8 @@ LAC_EPILOGUE lac_epilogue_integers(const lac_epilogue *e, int64_t row, int64_t c
         uint8_t *to = (uint8_t *)e->output + row * e->n + col;
         for (int j = 0; j < count; j++)
             to[j] = (uint8_t)((int32_t)nearbyintf(lac_steps((float)sum[j], e->step_scale[col + j],
-                                                           e->step_bias[col + j], e->step_low,
-                                                           e->step_high)) +
+                                                            e->step_bias[col + j], e->step_low,
+                                                            e->step_high)) +
                               e->output_zero);
         return;
     }

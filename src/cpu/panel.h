@@ -126,7 +126,8 @@ size_t lac_panel_bytes(const void *state);
                                                      .prepare = family##_prepare,                  \
                                                      .run = lac_panel_run,                         \
                                                      .release = lac_panel_release,                 \
-                                                     .state_bytes = lac_panel_bytes, .residual_in_place = true};
+                                                     .state_bytes = lac_panel_bytes,               \
+                                                     .residual_in_place = true};
 #define LAC_PANEL_READS_LAC_F32 LAC_BIT(LAC_LAYOUT_PANELS)
 #define LAC_PANEL_READS_LAC_U8  LAC_BIT(LAC_LAYOUT_PANELS) | LAC_BIT(LAC_LAYOUT_QUADS)
 #define LAC_PANEL_READS_LAC_I8  LAC_BIT(LAC_LAYOUT_PANELS) | LAC_BIT(LAC_LAYOUT_QUADS)

@@ -56,7 +56,7 @@ typedef struct lac_fast {
 
 /* NULL: only the reference. */
 const lac_fast *lac_fast_find(const lac_call *call);
-const lac_fast *lac_fast_norm(const lac_call *call); /* LayerNormalization */
+const lac_fast *lac_fast_norm(const lac_call *call);       /* LayerNormalization */
 const lac_fast *lac_fast_interleave(const lac_call *call); /* Transpose of few channels */
 
 /* ---- plans ---------------------------------------------------------------------------------- */

@@ -35,8 +35,8 @@ static void quantize_rows(const quantize *q, int64_t panel, int64_t tokens)
                 q->moves->quantise(&q->to, q->x + (panel * LAC_PANEL_COLUMNS + t + i) * n + f,
                                    width, block + i * FEATURES);
             if (quads)
-                q->moves->quads(block, FEATURES, count, width,
-                                to + f * LAC_PANEL_COLUMNS + 4 * t, 4 * LAC_PANEL_COLUMNS, flip);
+                q->moves->quads(block, FEATURES, count, width, to + f * LAC_PANEL_COLUMNS + 4 * t,
+                                4 * LAC_PANEL_COLUMNS, flip);
             else
                 q->moves->bytes(block, FEATURES, count, width, to + f * LAC_PANEL_COLUMNS + t,
                                 LAC_PANEL_COLUMNS, flip);

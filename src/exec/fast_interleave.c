@@ -63,7 +63,7 @@ const lac_fast *lac_fast_interleave(const lac_call *call)
     int64_t n;
     const int64_t *perm = lac_node_ints(call->node, "perm", &n);
     bool few = in->rank == 4 && perm && n == 4 && perm[0] == 0 && perm[1] == 2 && perm[2] == 3 &&
-               perm[3] == 1 && (in->dtype == LAC_U8 || in->dtype == LAC_I8) &&
-               in->dims[1] >= 2 && in->dims[1] <= 4;
+               perm[3] == 1 && (in->dtype == LAC_U8 || in->dtype == LAC_I8) && in->dims[1] >= 2 &&
+               in->dims[1] <= 4;
     return few ? &fast : NULL;
 }

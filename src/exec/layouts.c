@@ -45,8 +45,8 @@ static bool settle(lac_plan *plan, lac_step *step)
         if (value < 0 || plan->layout[value] == LAC_LAYOUT_ROWS)
             continue;
         bool reads = i == 0 && (readable(step) & LAC_BIT(plan->layout[value]));
-        bool beside = product && i == LAC_IN_RESIDUAL &&
-                      plan->layout[value] == plan->layout[node->out[0]];
+        bool beside =
+            product && i == LAC_IN_RESIDUAL && plan->layout[value] == plan->layout[node->out[0]];
         if (!reads && !beside)
             changed |= take_back(plan, value);
     }

@@ -58,8 +58,7 @@ static int node(const char *op, int n_in, const int *in)
 static int linear(int x, int64_t in, int64_t out)
 {
     int w = constant(2, in, out, 1 / sqrtf((float)in), 0);
-    return node("Add", 2,
-                (int[]){node("MatMul", 2, (int[]){x, w}), constant(1, out, 1, 0.1f, 0)});
+    return node("Add", 2, (int[]){node("MatMul", 2, (int[]){x, w}), constant(1, out, 1, 0.1f, 0)});
 }
 
 static int norm(int x, int64_t width)

@@ -15,7 +15,7 @@
 #define ROWS_F32_LESS   2
 #define VI              __m256i
 #define VF              __m256
-#define REGISTER      "x"
+#define REGISTER        "x"
 #define LOAD(p)         _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define STORE(p, v)     _mm256_storeu_si256((__m256i *)(void *)(p), v)
 #define AND(a, b)       _mm256_and_si256(a, b)

@@ -13,7 +13,7 @@
 #define ROWS_F32_LESS   4
 #define VI              __m512i
 #define VF              __m512
-#define REGISTER      "v"
+#define REGISTER        "v"
 #define LOAD(p)         _mm512_loadu_si512(p)
 #define STORE(p, v)     _mm512_storeu_si512(p, v)
 #define AND(a, b)       _mm512_and_si512(a, b)

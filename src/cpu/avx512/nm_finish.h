@@ -55,8 +55,7 @@ static __attribute__((noinline)) void lac_nm_finish_any(const lac_epilogue *e, i
     const bool linear = e->activation == LAC_ACT_NONE, bytes = e->dtype != LAC_F32;
     const __m512 scale = e->scale ? _mm512_maskz_loadu_ps(k, e->scale + col) : _mm512_set1_ps(1);
     /* Adding -0 changes nothing, whatever is added to. */
-    const __m512 bias =
-        e->bias ? _mm512_maskz_loadu_ps(k, e->bias + col) : _mm512_set1_ps(-0.0f);
+    const __m512 bias = e->bias ? _mm512_maskz_loadu_ps(k, e->bias + col) : _mm512_set1_ps(-0.0f);
     const lac_nm_grid grid = lac_nm_grid_of(e);
     float at_hand[16][16] __attribute__((aligned(64)));
     for (int r = 0; r < rows; r++) {
