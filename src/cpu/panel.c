@@ -12,6 +12,8 @@ typedef struct panel_state {
     lac_gemm_shape shape;
     lac_conv_geometry g;
     bool window;          /* planes of a convolution; false: panels of a matrix */
+    bool few;             /* token by token */
+    int64_t token_stride; /* of those, elements */
     int64_t unit;         /* bytes of a column: 4, or 1 for panels of bytes */
     int64_t tiles, pitch; /* bytes from one reduction group to the next */
     int64_t tile_stride;
@@ -34,6 +36,18 @@ typedef struct panel_state {
     bool gather;          /* the columns of a tile are brought in line */
     bool in_place;        /* sums are made in the output, panels of their own type */
 } panel_state;
+
+const lac_panel_moves *lac_panel_moves_here(void)
+{
+#if defined(__x86_64__)
+    uint32_t isa = 0;
+    if (lac_isa(&isa, NULL) == LAC_OK && (isa & LAC_ISA_AVX512))
+        return &lac_panel_moves_avx512;
+    if (isa & LAC_ISA_AVX2)
+        return &lac_panel_moves_avx2;
+#endif
+    return &lac_panel_moves_ref;
+}
 
 /* ---- which layers -----------------------------------------------------------------------------
  */
@@ -111,7 +125,8 @@ double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
         seconds += SECONDS_PER_GATHER / LAC_PANEL_COLUMNS * columns *
                    (double)(family->integer ? shape.k / 4 : shape.k);
     }
-    seconds += family->seconds(packed, (int64_t)columns);
+    bool plain = layer->input_layout == LAC_LAYOUT_ROWS && layer->output_layout == LAC_LAYOUT_ROWS;
+    seconds += family->seconds(packed, plain || columns > 16 ? (int64_t)columns : 16);
     if (layer->input_layout == LAC_LAYOUT_ROWS)
         seconds += (family->integer ? SECONDS_PER_BYTE : SECONDS_PER_FLOAT) * inputs;
     bool rows = layer->output_layout == LAC_LAYOUT_ROWS;
@@ -145,9 +160,17 @@ static lac_status fill_panels(panel_state *w, const lac_layer *layer, lac_error 
     w->tile_stride = groups * w->pitch;
     if (layer->input_layout != LAC_LAYOUT_ROWS)
         return LAC_OK;
-    /* One token is read as it is, with zeros behind. */
-    LAC_TRY(lac_shape_count(2, (int64_t[]){w->tiles, w->tile_stride + LAC_PANEL_COLUMNS * 4},
-                            &count, err));
+    w->few = w->family->dot && w->shape.m <= (w->family->few ? w->family->few : 1) &&
+             layer->output_layout == LAC_LAYOUT_ROWS;
+    if (w->few) { /* tokens are read as they are, with zeros behind */
+        w->token_stride = (w->shape.k + LAC_PANEL_COLUMNS - 1) / LAC_PANEL_COLUMNS;
+        w->token_stride *= LAC_PANEL_COLUMNS;
+        LAC_TRY(lac_shape_count(
+            3, (int64_t[]){w->shape.m, w->token_stride, w->family->integer ? 1 : 4}, &count, err));
+    } else {
+        LAC_TRY(lac_shape_count(2, (int64_t[]){w->tiles, w->tile_stride + LAC_PANEL_COLUMNS * 4},
+                                &count, err));
+    }
     w->copy_bytes = (size_t)count;
     return LAC_OK;
 }
@@ -294,20 +317,32 @@ static bool gather_pays(const panel_state *w)
     return crooked;
 }
 
-/* Items are tiles times ranges of outputs; those of one tile follow one another, so that its
- * activations stay in the cache. */
+/* Tiles whose activations stay in a second-level cache together, at least one; of planes they are
+ * brought in line one by one. */
+enum { GROUP_BYTES = 448 * 1024 };
+
+static int64_t group_of(const panel_state *w)
+{
+    int64_t group = w->window ? 1 : GROUP_BYTES / (w->tile_stride + 1);
+    return group < 1 ? 1 : group;
+}
+
+/* Items are groups of tiles times ranges of outputs times the tiles of the group: the weights of a
+ * range come once for all of these, and the activations stay in the cache. */
 static void multiply(void *context, int64_t begin, int64_t end)
 {
     const panel_state *w = context;
     const lac_panel_family *family = w->family;
     int64_t ranges = (w->shape.n + family->outputs - 1) / family->outputs;
     int64_t columns = w->window ? w->tiles * LAC_PANEL_COLUMNS : w->shape.m;
-    int64_t width = LAC_PANEL_COLUMNS * w->unit, in_line = -1;
+    int64_t width = LAC_PANEL_COLUMNS * w->unit, in_line = -1, group = group_of(w);
     _Alignas(64) int32_t sums[LAC_PANEL_OUTPUTS][LAC_PANEL_COLUMNS];
     /* Without the memory it takes a little longer. */
     char *line = w->gather ? lac_alloc_raw((size_t)w->groups, (size_t)width, NULL) : NULL;
     for (int64_t item = begin; item < end; item++) {
-        int64_t tile = item / ranges, first = item % ranges * family->outputs;
+        int64_t start = item / (group * ranges) * group, rest = item - start * ranges;
+        int64_t tiles = w->tiles - start < group ? w->tiles - start : group;
+        int64_t tile = start + rest % tiles, first = rest / tiles * family->outputs;
         int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
         int64_t column = tile * LAC_PANEL_COLUMNS, left = columns - column, row[LAC_PANEL_COLUMNS];
         int count = (int)(left < LAC_PANEL_COLUMNS ? left : LAC_PANEL_COLUMNS);
@@ -342,8 +377,8 @@ static void multiply(void *context, int64_t begin, int64_t end)
     lac_free(line);
 }
 
-/* One token: items are ranges of outputs. */
-static void multiply_token(void *context, int64_t begin, int64_t end)
+/* Few tokens: items are ranges of outputs, whose weights come from memory for the first token. */
+static void multiply_tokens(void *context, int64_t begin, int64_t end)
 {
     const panel_state *w = context;
     const lac_panel_family *family = w->family;
@@ -351,18 +386,25 @@ static void multiply_token(void *context, int64_t begin, int64_t end)
     for (int64_t item = begin; item < end; item++) {
         int64_t first = item * family->outputs;
         int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
-        family->dot(w->packed, first, last, w->x, sums);
-        family->moves->finish_token(&w->epilogue, family->integer, sums, first,
-                                    (int)(last - first));
+        for (int64_t token = 0; token < w->shape.m; token++) {
+            family->dot(w->packed, first, last, w->x + token * w->token_stride * w->source_bytes,
+                        sums);
+            family->moves->finish_token(&w->epilogue, family->integer, sums, token, first,
+                                        (int)(last - first));
+        }
     }
 }
 
-static void copy_token(panel_state *w)
+static void copy_tokens(panel_state *w)
 {
-    size_t bytes = (size_t)(w->shape.k * w->source_bytes);
-    memcpy(w->copy, w->source, bytes);
-    for (size_t i = 0; w->flip && i < bytes; i++)
-        w->copy[i] = (char)(w->copy[i] ^ w->flip);
+    const int64_t bytes = w->shape.k * w->source_bytes;
+    const char flip = (char)w->flip;
+    for (int64_t token = 0; token < w->shape.m; token++) {
+        char *to = w->copy + token * w->token_stride * w->source_bytes;
+        memcpy(to, w->source + token * bytes, (size_t)bytes);
+        for (int64_t i = 0; flip && i < bytes; i++)
+            to[i] ^= flip;
+    }
 }
 
 lac_status lac_panel_run(const lac_layer *layer, void *state, lac_error *err)
@@ -384,10 +426,9 @@ lac_status lac_panel_run(const lac_layer *layer, void *state, lac_error *err)
     w->in_place = w->output_layout == LAC_LAYOUT_PANELS && !w->epilogue.residual &&
                   w->epilogue.dtype == (family->integer ? LAC_I32 : LAC_F32);
     w->start = NULL;
-    if (w->shape.m == 1 && !w->window && family->dot && rows &&
-        layer->output_layout == LAC_LAYOUT_ROWS) {
-        copy_token(w);
-        lac_parallel_for(ranges, 1, multiply_token, w);
+    if (w->few) {
+        copy_tokens(w);
+        lac_parallel_for(ranges, 1, multiply_tokens, w);
         return LAC_OK;
     }
     if (family->starts) { /* the zero point's part is in the sums from the start */

@@ -66,20 +66,26 @@ typedef struct lac_panel_moves {
      * stands in panels. Where there is none, sums of floats may stand in the output already. */
     void (*finish_panels)(const lac_epilogue *e, bool integer, const void *sums, int64_t first,
                           int outputs, int64_t panel, lac_layout layout);
-    /* The same of one token: sums[outputs], which are overwritten, into row 0. */
-    void (*finish_token)(const lac_epilogue *e, bool integer, void *sums, int64_t first,
-                         int outputs);
+    /* The same of token `row`: sums[outputs], which are overwritten. */
+    void (*finish_token)(const lac_epilogue *e, bool integer, void *sums, int64_t row,
+                         int64_t first, int outputs);
+    /* n floats as the bytes that e says, one behind the other. */
+    void (*quantise)(const lac_epilogue *e, const float *x, int64_t n, void *bytes);
 } lac_panel_moves;
 extern const lac_panel_moves lac_panel_moves_ref;
 #if defined(__x86_64__)
 extern const lac_panel_moves lac_panel_moves_avx2, lac_panel_moves_avx512;
 #endif
 
+/* Of the widest instruction set that may be used. */
+const lac_panel_moves *lac_panel_moves_here(void);
+
 typedef struct lac_panel_family {
     lac_layout layout; /* of the activations it multiplies: PANELS or QUADS */
     bool integer;      /* uint8 activations, int32 sums; false: floats */
     uint32_t dtypes;   /* of the unpacked weights */
     int outputs;       /* of a call of tile, at most; a multiple of 16 and of its strips */
+    int few;           /* tokens up to which `dot` goes over each; 0 as 1 */
     const lac_panel_moves *moves;
     /* sums[i - begin][64], i in [begin, end): the products of outputs i with the first
      * 16 * vectors columns of a tile (1 <= vectors <= 4); the rest of a row of sums is not touched.
@@ -120,7 +126,8 @@ size_t lac_panel_bytes(const void *state);
                                                      .prepare = family##_prepare,                  \
                                                      .run = lac_panel_run,                         \
                                                      .release = lac_panel_release,                 \
-                                                     .state_bytes = lac_panel_bytes};
+                                                     .state_bytes = lac_panel_bytes,               \
+                                                     .residual_in_place = true};
 #define LAC_PANEL_READS_LAC_F32 LAC_BIT(LAC_LAYOUT_PANELS)
 #define LAC_PANEL_READS_LAC_U8  LAC_BIT(LAC_LAYOUT_PANELS) | LAC_BIT(LAC_LAYOUT_QUADS)
 #define LAC_PANEL_READS_LAC_I8  LAC_BIT(LAC_LAYOUT_PANELS) | LAC_BIT(LAC_LAYOUT_QUADS)

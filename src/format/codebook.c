@@ -1,29 +1,61 @@
 /* codebook: few distinct values; each element is a code of `bits` bits into a table.
- * The table holds the distinct values in ascending order; entries behind them are 0. Codes are one
- * bit string over the row-major matrix, LSB first. Weight sharing: Han et al., ICLR 2016. */
+ * The table holds the distinct values in ascending order; entries behind them are 0. Codes lie as
+ * the kernels look them up (codebook.h): 16 outputs side by side, taken out of units of 64 bytes
+ * with masks and shifts. Weight sharing: Han et al., ICLR 2016. */
+#include "format/codebook.h"
+
 #include "core/bits.h"
 #include "core/memory.h"
 #include "format/packed.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CODES, BOOK };
-enum { MOST_VALUES = 256 };
+enum { MOST_VALUES = LAC_CODEBOOK_MOST };
 
-static int64_t code_bytes(const lac_packed *packed, int bits)
+lac_status lac_codebook_of(const lac_packed *packed, lac_codebook *c, lac_error *err)
 {
-    return (packed->rows * packed->cols * bits + 7) / 8;
+    int64_t total; /* the padded matrix must be countable too */
+    *c = (lac_codebook){.bits = (int)lac_params_int(&packed->params, "bits"),
+                        .rows = packed->rows,
+                        .cols = packed->cols,
+                        .codes = packed->field[CODES].data};
+    c->panels = c->rows / LAC_CODEBOOK_OUTPUTS + (c->rows % LAC_CODEBOOK_OUTPUTS != 0);
+    c->blocks = c->cols / LAC_CODEBOOK_BLOCK + (c->cols % LAC_CODEBOOK_BLOCK != 0);
+    return lac_shape_count(
+        4, (int64_t[]){c->panels, LAC_CODEBOOK_OUTPUTS, c->blocks, LAC_CODEBOOK_BLOCK}, &total,
+        err);
+}
+
+void lac_codebook_floats(const lac_packed *packed, float book[LAC_CODEBOOK_MOST])
+{
+    int64_t count = lac_tensor_count(&packed->field[BOOK]);
+    for (int64_t i = 0; i < MOST_VALUES; i++)
+        book[i] = i < count ? (float)lac_tensor_get(&packed->field[BOOK], i) : book[i - count];
+}
+
+void lac_codebook_bytes(const lac_packed *packed, int8_t book[LAC_CODEBOOK_MOST])
+{
+    int64_t count = lac_tensor_count(&packed->field[BOOK]);
+    for (int64_t i = 0; i < MOST_VALUES; i++)
+        book[i] = ((const int8_t *)packed->field[BOOK].data)[i % count];
+}
+
+static int64_t code_bytes(const lac_codebook *c)
+{
+    return c->panels * c->blocks * c->bits * 64;
 }
 
 static lac_status bytes_after(const lac_packed *packed, const lac_tensor *matrix, int64_t *result,
                               lac_error *err)
 {
     (void)matrix;
-    (void)err;
-    int bits = (int)lac_params_int(&packed->params, "bits");
-    *result = code_bytes(packed, bits) + (int64_t)(lac_dtype_bits(packed->dtype) / 8 << bits);
+    lac_codebook c;
+    LAC_TRY(lac_codebook_of(packed, &c, err));
+    *result = code_bytes(&c) + (int64_t)(lac_dtype_bits(packed->dtype) / 8 << c.bits);
     return LAC_OK;
 }
 
@@ -41,8 +73,8 @@ static lac_status distinct(const lac_tensor *matrix, int limit, double *book, in
     *count = 0;
     for (int64_t i = 0; i < total; i++) {
         double value = lac_tensor_get(matrix, i);
-        if (value != value) /* before the search, in which it would equal any value */
-            return lac_fail(err, LAC_ERROR_INPUT, "codebook: element %lld is not a number",
+        if (!isfinite(value)) /* kernels multiply values of padding by 0 */
+            return lac_fail(err, LAC_ERROR_INPUT, "codebook: element %lld is not finite",
                             (long long)i);
         if (*count && bsearch(&value, book, (size_t)*count, sizeof *book, ascending))
             continue;
@@ -80,50 +112,116 @@ static lac_status fit(lac_packed *packed, const lac_tensor *matrix, lac_error *e
     return lac_params_set(&packed->params, "bits", text, err);
 }
 
+static void put_code(uint8_t *block, int bits, int output, int at, uint32_t code)
+{
+    int quad = at / 4;
+    uint8_t *unit = block + 4 * output + at % 4;
+    for (int width = 8; width; width /= 2)
+        if (bits & width) {
+            int each = 8 / width, shift = width * (quad % each);
+            unit[64 * (quad / each)] |= (uint8_t)((code & ((1u << width) - 1)) << shift);
+            unit += 64 * width;
+            code >>= width;
+        }
+}
+
+/* Rows and columns behind the last have code 0. */
 static lac_status pack(lac_packed *packed, const lac_tensor *matrix, lac_error *err)
 {
-    int bits = (int)lac_params_int(&packed->params, "bits"), count;
+    lac_codebook c;
     double book[MOST_VALUES];
-    LAC_TRY(distinct(matrix, 1 << bits, book, &count, err));
-    LAC_TRY(lac_field_make(packed, CODES, code_bytes(packed, bits), err));
-    LAC_TRY(lac_field_make(packed, BOOK, INT64_C(1) << bits, err));
+    int count;
+    LAC_TRY(lac_codebook_of(packed, &c, err));
+    LAC_TRY(distinct(matrix, 1 << c.bits, book, &count, err));
+    LAC_TRY(lac_field_make(packed, CODES, code_bytes(&c), err));
+    LAC_TRY(lac_field_make(packed, BOOK, INT64_C(1) << c.bits, err));
     for (int i = 0; i < count; i++)
         lac_tensor_set(&packed->field[BOOK], i, book[i]);
-    for (int64_t i = 0; i < packed->rows * packed->cols; i++) {
-        double value = lac_tensor_get(matrix, i);
-        const double *entry = bsearch(&value, book, (size_t)count, sizeof *book, ascending);
-        lac_bits_put(packed->field[CODES].data, i * bits, bits, (uint32_t)(entry - book));
-    }
+    uint8_t *codes = packed->field[CODES].data;
+    for (int64_t row = 0; row < c.rows; row++)
+        for (int64_t k = 0; k < c.cols; k++) {
+            int64_t block = row / LAC_CODEBOOK_OUTPUTS * c.blocks + k / LAC_CODEBOOK_BLOCK;
+            double value = lac_tensor_get(matrix, row * c.cols + k);
+            const double *entry = bsearch(&value, book, (size_t)count, sizeof *book, ascending);
+            put_code(codes + block * c.bits * 64, c.bits, (int)(row % LAC_CODEBOOK_OUTPUTS),
+                     (int)(k % LAC_CODEBOOK_BLOCK), (uint32_t)(entry - book));
+        }
     return LAC_OK;
 }
 
 static lac_status unpack(const lac_packed *packed, lac_tensor *matrix, lac_error *err)
 {
-    (void)err;
-    int bits = (int)lac_params_int(&packed->params, "bits");
+    lac_codebook c;
     size_t size = (size_t)lac_dtype_bits(packed->dtype) / 8;
     const char *book = packed->field[BOOK].data;
-    for (int64_t i = 0; i < packed->rows * packed->cols; i++)
-        memcpy((char *)matrix->data + (size_t)i * size,
-               book + lac_bits_get(packed->field[CODES].data, i * bits, bits) * size, size);
+    char *to = matrix->data;
+    LAC_TRY(lac_codebook_of(packed, &c, err));
+    for (int64_t row = 0; row < c.rows; row++)
+        for (int64_t k = 0; k < c.cols; k++, to += size) {
+            const uint8_t *block =
+                lac_codebook_block(&c, row / LAC_CODEBOOK_OUTPUTS, k / LAC_CODEBOOK_BLOCK);
+            int code = lac_codebook_code(block, c.bits, (int)(row % LAC_CODEBOOK_OUTPUTS),
+                                         (int)(k % LAC_CODEBOOK_BLOCK));
+            memcpy(to, book + (size_t)code * size, size);
+        }
     return LAC_OK;
 }
 
 static lac_status validate(const lac_packed *packed, lac_error *err)
 {
-    int64_t bits = lac_params_int(&packed->params, "bits"), total;
-    LAC_TRY(lac_shape_count(3, (int64_t[]){packed->rows, packed->cols, bits}, &total, err));
-    LAC_TRY(lac_field_check(packed, CODES, (total + 7) / 8, err));
-    return lac_field_check(packed, BOOK, INT64_C(1) << bits, err); /* any code has an entry */
+    lac_codebook c;
+    LAC_TRY(lac_codebook_of(packed, &c, err));
+    LAC_TRY(lac_field_check(packed, CODES, code_bytes(&c), err));
+    LAC_TRY(lac_field_check(packed, BOOK, INT64_C(1) << c.bits, err)); /* any code has an entry */
+    for (int64_t i = 0; i < INT64_C(1) << c.bits; i++)
+        if (!isfinite(lac_tensor_get(&packed->field[BOOK], i)))
+            return lac_fail(err, LAC_ERROR_INPUT, "book[%lld] is not finite", (long long)i);
+    return LAC_OK;
 }
 
+/* Single bits [panels][16][blocks][4][units][8], their parts put together to codes
+ * [panels][16][blocks][4][8 quads][bits], which are summed and turned into rows. */
 static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const int *field,
                                int *matrix, lac_error *err)
 {
-    int bits = (int)lac_params_int(&packed->params, "bits"), pair[2] = {field[BOOK]}, v;
-    LAC_TRY(lac_body_bits(graph, field[CODES], 1, code_bytes(packed, bits),
-                          packed->rows * packed->cols, bits, &v, err));
-    LAC_TRY(lac_body_reshape(graph, v, 2, (int64_t[]){packed->rows, packed->cols}, &pair[1], err));
+    static const int32_t powers[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    lac_codebook c;
+    lac_node *node;
+    LAC_TRY(lac_codebook_of(packed, &c, err));
+    int64_t p = c.panels, b = c.blocks, last = 5;
+    int u, v, parts[4], count = 0, pair[2];
+    LAC_TRY(lac_body_bits(graph, field[CODES], 1, code_bytes(&c), 8 * code_bytes(&c), 1, &v, err));
+    LAC_TRY(lac_body_cast(graph, v, LAC_I32, &v, err));
+    LAC_TRY(lac_body_reshape(graph, v, 6, (int64_t[]){p, b, c.bits, LAC_CODEBOOK_OUTPUTS, 4, 8}, &u,
+                             err));
+    LAC_TRY(lac_body_op(graph, "Transpose", 1, &u, &v, &node, err));
+    LAC_TRY(lac_node_set_ints(graph, node, "perm", 6, (int64_t[]){0, 3, 1, 4, 2, 5}, err));
+    for (int width = 8, at = 0; width; width /= 2)
+        if (c.bits & width) {
+            LAC_TRY(lac_body_slice(graph, v, 4, at, at + width, &u, err));
+            LAC_TRY(lac_body_reshape(graph, u, 6,
+                                     (int64_t[]){p, LAC_CODEBOOK_OUTPUTS, b, 4, 8, width},
+                                     &parts[count++], err));
+            at += width;
+        }
+    pair[0] = parts[0];
+    if (count > 1) {
+        LAC_TRY(lac_body_op(graph, "Concat", count, parts, &pair[0], &node, err));
+        LAC_TRY(lac_node_set_int(graph, node, "axis", 5, err));
+    }
+    LAC_TRY(lac_body_int32s(graph, c.bits, powers, &pair[1], err));
+    LAC_TRY(lac_body_op(graph, "Mul", 2, pair, &v, NULL, err));
+    pair[0] = v;
+    LAC_TRY(lac_body_ints(graph, 1, &last, &pair[1], err));
+    LAC_TRY(lac_body_op(graph, "ReduceSum", 2, pair, &v, &node, err));
+    LAC_TRY(lac_node_set_int(graph, node, "keepdims", 0, err));
+    LAC_TRY(lac_body_op(graph, "Transpose", 1, &v, &u, &node, err)); /* quads outside their bytes */
+    LAC_TRY(lac_node_set_ints(graph, node, "perm", 5, (int64_t[]){0, 1, 2, 4, 3}, err));
+    LAC_TRY(lac_body_reshape(
+        graph, u, 2, (int64_t[]){p * LAC_CODEBOOK_OUTPUTS, b * LAC_CODEBOOK_BLOCK}, &v, err));
+    LAC_TRY(lac_body_slice(graph, v, 1, 0, c.cols, &v, err));
+    LAC_TRY(lac_body_slice(graph, v, 0, 0, c.rows, &pair[1], err));
+    pair[0] = field[BOOK];
     return lac_body_op(graph, "Gather", 2, pair, matrix, NULL, err);
 }
 
@@ -134,7 +232,7 @@ const lac_format lac_format_codebook = {
     .row = LAC_ROW(lac_format, "codebook", "shared weights: codes into a table of 2^bits values"),
     .params = params,
     .dtypes = LAC_BIT(LAC_F32) | LAC_BIT(LAC_F16) | LAC_BIT(LAC_I8),
-    .fields = {{"codes", LAC_U8, "rows x cols codes of `bits` bits, LSB first"},
+    .fields = {{"codes", LAC_U8, "blocks of 16 outputs and 32 columns, `bits` units of 64 bytes"},
                {"book", LAC_NONE, "2^bits values, ascending, unused entries 0"}},
     .pack = pack,
     .unpack = unpack,

@@ -110,7 +110,7 @@ typedef struct layouts {
 
 /* What the kernel may be given, in the order of preference: as between the layers of a network
  * first, plain last. */
-static int layouts_of(const lac_kernel *kernel, const lac_trial_spec *spec, layouts list[9])
+static int layouts_of(const lac_kernel *kernel, bool plain, layouts list[9])
 {
     int n = 0;
     bool floats = kernel->dtype == LAC_F32; /* quads are bytes */
@@ -118,7 +118,7 @@ static int layouts_of(const lac_kernel *kernel, const lac_trial_spec *spec, layo
         for (int out = LAC_LAYOUT_QUADS; out >= LAC_LAYOUT_ROWS; out--) {
             bool reads = in == LAC_LAYOUT_ROWS || (kernel->reads & LAC_BIT(in));
             bool writes = out == LAC_LAYOUT_ROWS || (kernel->writes & LAC_BIT(out));
-            if ((spec->plain && (in || out)) || (floats && out == LAC_LAYOUT_QUADS))
+            if ((plain && (in || out)) || (floats && out == LAC_LAYOUT_QUADS))
                 continue;
             if (reads && writes)
                 list[n++] = (layouts){(lac_layout)in, (lac_layout)out};
@@ -212,15 +212,20 @@ static lac_status make(lac_trial **trial, const lac_trial_spec *spec, const lac_
     return status;
 }
 
+static lac_status spec_shapes(const lac_trial_spec *spec, shapes *s, lac_error *err)
+{
+    lac_layer layer;
+    LAC_TRY(lac_layer_parse(&layer, spec->layer, err));
+    lac_status status = shapes_of(&layer, s, err);
+    lac_layer_release(&layer);
+    return status;
+}
+
 static lac_status make_weights(lac_trial_weights **weights, const lac_trial_spec *spec,
                                lac_error *err)
 {
-    lac_layer layer;
     shapes s;
-    LAC_TRY(lac_layer_parse(&layer, spec->layer, err));
-    lac_status status = shapes_of(&layer, &s, err);
-    lac_layer_release(&layer);
-    LAC_TRY(status);
+    LAC_TRY(spec_shapes(spec, &s, err));
     return lac_trial_weights_make(weights, spec, s.w_rank, s.w, err);
 }
 
@@ -302,6 +307,7 @@ typedef struct looking {
     const lac_trial_spec *spec;
     lac_trial_weights *weights;
     bool run;        /* else estimated */
+    bool few;        /* tokens: panels would be nearly empty */
     lac_trial *best; /* run */
     double seconds;  /* of the best; negative: none yet */
 } looking;
@@ -310,7 +316,7 @@ typedef struct looking {
 static lac_status try_row(looking *l, const lac_kernel *kernel, lac_error *err)
 {
     layouts list[9];
-    int n = layouts_of(kernel, l->spec, list);
+    int n = layouts_of(kernel, l->spec->plain || l->few, list);
     bool accepted = false;
     for (int i = 0; i < n && !(accepted && list[i].in == LAC_LAYOUT_ROWS && list[0].in); i++) {
         lac_trial *t;
@@ -340,6 +346,9 @@ static lac_status try_rows(looking *l, uint32_t activations, uint32_t isa, bool 
                            lac_error *err)
 {
     int seen = 0;
+    shapes s;
+    LAC_TRY(spec_shapes(l->spec, &s, err));
+    l->few = s.tokens < 16;
     /* Portable rows are for CPUs that have nothing else, and take long. */
     for (int portable = 0; portable < 2 && l->seconds < 0; portable++)
         for (int i = 0; i < lac_table_count(&lac_kernels); i++) {

@@ -20,7 +20,8 @@ typedef struct lac_trial_spec {
     const char *format; /* "nm:n=2,m=4"; "dense": not packed */
     lac_dtype weights;  /* of the unpacked elements: LAC_F32, LAC_I8 */
     lac_sparsity sparsity;
-    int bits; /* > 0: weights are quarters of integers of so many bits, for formats of a grid */
+    int bits; /* > 0: weights are integers of so many bits (floats: quarters of them), for formats
+               * of a grid or of few values */
     uint64_t seed;
     lac_dtype output; /* LAC_NONE: float32, or uint8 where the kernel writes quads of bytes */
     bool plain;       /* activations and output in LAC_LAYOUT_ROWS, whatever the kernel prefers */

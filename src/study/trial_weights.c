@@ -22,7 +22,10 @@ static void put(matrix *m, int64_t row, int64_t col)
         int half = 1 << (m->bits - 1), code = (int)((word >> 32) % (2 * (unsigned)half)) - half;
         if (col == 0 || (m->bits == 8 && code == -half))
             code = half - 1;
-        ((float *)m->w->data)[row * m->cols + col] = 0.25f * (float)code;
+        if (m->w->dtype == LAC_I8)
+            ((int8_t *)m->w->data)[row * m->cols + col] = (int8_t)code;
+        else
+            ((float *)m->w->data)[row * m->cols + col] = 0.25f * (float)code;
     } else if (m->w->dtype == LAC_F32) {
         float value = (float)(int32_t)(word >> 32) * 0x1p-31f;
         ((float *)m->w->data)[row * m->cols + col] = value != 0 ? value : 0.5f;

@@ -1,6 +1,7 @@
-/* Kernels of int8 weights in blocks, every instruction set of this machine: matrices in every
- * layout of activations, windows of convolutions, blocks that the matrix does not divide. Integers
- * equal sums in 64 bits; floats and bytes equal the same steps done one by one, bit for bit. */
+/* Kernels of int8 weights in blocks and of shared int8 values, every instruction set of this
+ * machine: matrices in every layout of activations, windows of convolutions, blocks that the matrix
+ * does not divide, codes of every width. Integers equal sums in 64 bits; floats and bytes equal the
+ * same steps done one by one, bit for bit. */
 #include "core/memory.h"
 #include "core/random.h"
 #include "cpu/epilogue.h"
@@ -38,6 +39,7 @@ static void check(lac_status status, const lac_error *err)
 typedef struct sample {
     const char *text;
     int r, c, keep; /* of 100 blocks */
+    int bits;       /* > 0: codes of format codebook instead */
     bool extremes;
     lac_layer layer;
     lac_packed packed;
@@ -56,6 +58,14 @@ static int8_t weight(const sample *s)
 static void fill_weights(sample *s)
 {
     s->weights = calloc((size_t)(s->n * s->k), 1);
+    if (s->bits) {
+        int8_t book[256] = {127, -128};
+        for (int i = 2; i < 256; i++)
+            book[i] = weight(s);
+        for (int64_t i = 0; i < s->n * s->k; i++)
+            s->weights[i] = book[below(1 << s->bits)];
+        return;
+    }
     for (int64_t i = 0; i < s->n; i += s->r)
         for (int64_t k = 0; k < s->k; k += s->c)
             if (below(100) < s->keep)
@@ -71,7 +81,10 @@ static void pack(sample *s, lac_view view, int rank, const int64_t *dims)
     lac_params params;
     lac_error err = {0};
     lac_tensor matrix = lac_tensor_view(LAC_I8, 2, (int64_t[]){s->n, s->k}, s->weights), tensor;
-    snprintf(text, sizeof text, "block:r=%d,c=%d", s->r, s->c);
+    if (s->bits)
+        snprintf(text, sizeof text, "codebook:bits=%d", s->bits);
+    else
+        snprintf(text, sizeof text, "block:r=%d,c=%d", s->r, s->c);
     check(lac_format_parse(text, &format, &params, &err), &err);
     check(lac_view_tensor(view, &matrix, rank, dims, &tensor, &err), &err);
     check(lac_pack(&s->packed, format, &params, view, &tensor, &err), &err);
@@ -222,8 +235,8 @@ static double finished(const sample *s, int64_t row, int64_t n, lac_dtype dtype,
     bytes.output.dtype = dtype;
     if (lac_counts_steps(&bytes, &least, &most)) {
         float step, bias = ((const float *)l->operand[LAC_ROLE_BIAS].tensor.data)[n];
-        lac_step_of(s->activation_scale * s->weight_scale[n], bias, l->output_scale, &step, &bias);
-        return (double)nearbyintf(lac_step((float)(int32_t)sum, step, bias, least, most)) +
+        lac_steps_of(s->activation_scale * s->weight_scale[n], bias, l->output_scale, &step, &bias);
+        return (double)nearbyintf(lac_steps((float)(int32_t)sum, step, bias, least, most)) +
                l->output_zero;
     }
     volatile float x = (float)(int32_t)sum, scale = s->activation_scale * s->weight_scale[n];
@@ -313,8 +326,9 @@ static void run(const lac_kernel *kernel, sample *s, lac_layout in, lac_layout o
         if (dtype == LAC_I32)
             slack = 0;
         if (one != got || !(fabs(got - want) <= slack))
-            fail_msg("%s, %s, block %dx%d, layouts %d %d, output %s: element %d is %.9g, want %.9g",
-                     kernel->row.name, s->text, s->r, s->c, (int)in, (int)out,
+            fail_msg("%s, %s, block %dx%d, %d bits, layouts %d %d, output %s: element %d is %.9g, "
+                     "want %.9g",
+                     kernel->row.name, s->text, s->r, s->c, s->bits, (int)in, (int)out,
                      lac_dtype_name(dtype), (int)i, got, want);
     }
     memset(&s->layer.operand[LAC_ROLE_RESIDUAL].tensor, 0, sizeof(lac_tensor));
@@ -338,6 +352,7 @@ static void visit(const lac_kernel *kernel, const char *const *texts, int count)
                         .r = sizes[i][0],
                         .c = sizes[i][1],
                         .keep = (int[]){50, 100, 20, 0}[(t + i) % 4],
+                        .bits = strcmp(kernel->format, "codebook") == 0 ? (i + t) % 8 + 1 : 0,
                         .extremes = (t + i / 2) % 3 == 0};
             if (thin(&grid, 1, 11))
                 continue;
@@ -362,8 +377,9 @@ static void each(const char *kind, const char *const *texts, int count)
     generator = lac_random_stream(9, 1);
     for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
         const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
-        if (strcmp(kernel->format, "block") != 0 || strcmp(kernel->kind, kind) != 0 ||
-            kernel->dtype == LAC_F32)
+        bool block = strcmp(kernel->format, "block") == 0;
+        if ((!block && strcmp(kernel->format, "codebook") != 0) ||
+            strcmp(kernel->kind, kind) != 0 || kernel->dtype == LAC_F32)
             continue;
         if (kernel->isa & ~isa) {
             printf("SKIP %s: not on this machine\n", kernel->row.name);
@@ -382,8 +398,9 @@ static void test_matrices(void **state)
     static const char *const texts[] = {
         "gemm:m=1,n=1,k=1",    "gemm:m=1,n=70,k=130",   "gemm:m=1,n=130,k=516",
         "gemm:m=15,n=17,k=33", "gemm:m=33,n=66,k=64",   "gemm:m=64,n=64,k=100",
-        "gemm:m=65,n=31,k=65", "gemm:m=130,n=130,k=72", "gemm:m=66,n=67,k=1541"};
-    each("gemm", texts, 9);
+        "gemm:m=65,n=31,k=65", "gemm:m=130,n=130,k=72", "gemm:m=66,n=67,k=1541",
+        "gemm:m=8,n=65,k=257", "gemm:m=9,n=144,k=31"};
+    each("gemm", texts, 11);
 }
 
 static void test_windows(void **state)

@@ -51,8 +51,7 @@ static void each_kernel(const char *kind, void (*visit)(const lac_kernel *kernel
     for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
         const lac_kernel *kernel = (const lac_kernel *)lac_table_at(&lac_kernels, i);
         if (kernel->dtype != LAC_F32 || !(kernel->reads & LAC_BIT(LAC_LAYOUT_PANELS)) ||
-            strcmp(kernel->kind, kind) != 0 ||
-            (strcmp(kernel->format, "csr") != 0 && strcmp(kernel->format, "block") != 0))
+            strcmp(kernel->kind, kind) != 0 || strcmp(kernel->format, "nm") == 0)
             continue;
         if (kernel->isa & ~isa) {
             printf("SKIP %s: this machine has no %s\n", kernel->row.name,
@@ -88,6 +87,17 @@ static void tighten(built *b)
     }
 }
 
+/* A value that the format holds: of 2^bits floats, of a grid of 127 steps, or any. */
+static float value(const char *format, double density, int64_t column)
+{
+    int bits = 0;
+    if (sscanf(format, "codebook:bits=%d", &bits) == 1)
+        return (float)(lac_random_next(&generator) >> 33 & ((1u << bits) - 1)) * 0.07f - 1;
+    if (strcmp(format, "int8") == 0)
+        return 0.01f * (float)(column ? (int)(uniform() * 255) - 127 : 127);
+    return uniform() < density ? (float)(uniform() * 2 - 1) : 0;
+}
+
 /* Weights of `density`, packed; activations; scale, bias, residual with `finish`. */
 static void build(built *b, const lac_kernel *kernel, const char *layer, const char *format,
                   double density, bool finish)
@@ -115,7 +125,7 @@ static void build(built *b, const lac_kernel *kernel, const char *layer, const c
     }
     make(&b->weights, LAC_F32, conv ? 4 : 2, dims);
     for (int64_t i = 0; i < b->n * b->k; i++)
-        ((float *)b->weights.data)[i] = uniform() < density ? (float)(uniform() * 2 - 1) : 0;
+        ((float *)b->weights.data)[i] = value(format, density, i % b->k);
     check(lac_format_parse(format, &row, &params, &err), &err);
     check(
         lac_pack(&b->packed, row, &params, conv ? LAC_VIEW_CONV : LAC_VIEW_ROWS, &b->weights, &err),
@@ -292,6 +302,19 @@ static void gemm_case(const lac_kernel *kernel, const int64_t *size, const char 
     unbuild(&b);
 }
 
+/* A form of the kernel's format. */
+static const char *form(const lac_kernel *kernel, int i)
+{
+    static const char *const blocks[] = {"block:r=16,c=1", "block:r=4,c=1",  "block:r=8,c=1",
+                                         "block:r=32,c=1", "block:r=13,c=1", "block:r=1,c=1"};
+    static const char *const books[] = {"codebook:bits=4", "codebook:bits=1", "codebook:bits=5",
+                                        "codebook:bits=2", "codebook:bits=6", "codebook:bits=3",
+                                        "codebook:bits=8", "codebook:bits=7"};
+    return strcmp(kernel->format, "block") == 0      ? blocks[i % 6]
+           : strcmp(kernel->format, "codebook") == 0 ? books[i % 8]
+                                                     : kernel->format;
+}
+
 static void visit_gemm(const lac_kernel *kernel)
 {
     static const int64_t sizes[][3] = {{1, 1, 1},      {1, 257, 200},  {1, 300, 385},
@@ -299,16 +322,13 @@ static void visit_gemm(const lac_kernel *kernel)
                                        {33, 40, 384},  {48, 64, 192},  {63, 128, 193},
                                        {64, 129, 256}, {65, 512, 90},  {130, 33, 391}};
     static const double densities[] = {0, 0.02, 0.1, 0.3, 0.9, 1};
-    static const char *const blocks[] = {"block:r=16,c=1", "block:r=4,c=1",  "block:r=8,c=1",
-                                         "block:r=32,c=1", "block:r=13,c=1", "block:r=1,c=1"};
-    bool csr = strcmp(kernel->format, "csr") == 0;
     int variant = 0;
     static int grid;
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int d = 0; d < 6; d++)
             for (int i = 0; i < 4; i++, variant += 7)
                 if (!thin(&grid, 1, 7))
-                    gemm_case(kernel, sizes[s], csr ? "csr" : blocks[(d + i) % 6], densities[d],
+                    gemm_case(kernel, sizes[s], form(kernel, d + i + (int)s), densities[d],
                               variant % 120);
 }
 
@@ -373,15 +393,10 @@ static void visit_conv(const lac_kernel *kernel)
         "conv:c=70,h=6,w=6,k=20,r=3,s=3",
         "conv:c=1,h=3,w=3,k=1,r=3,s=3",
     };
-    bool csr = strcmp(kernel->format, "csr") == 0;
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         for (int d = 0; d < 3; d++) {
             built b;
-            build(&b, kernel, layers[i],
-                  csr      ? "csr"
-                  : d == 1 ? "block:r=4,c=1"
-                           : "block:r=16,c=1",
-                  (double[]){0.05, 0.4, 1}[d], d == 2);
+            build(&b, kernel, layers[i], form(kernel, d), (double[]){0.05, 0.4, 1}[d], d == 2);
             int64_t window_h = (dim(&b, "r") - 1) * dim(&b, "dilation_h") + 1;
             int64_t window_w = (dim(&b, "s") - 1) * dim(&b, "dilation_w") + 1;
             int64_t p = (dim(&b, "h") + dim(&b, "pad_top") + dim(&b, "pad_bottom") - window_h) /

@@ -1,6 +1,4 @@
 /* EIE's columns, portable. */
-#define DECODE              csc_decode_any
-#define ADD                 csc_add_sixteen
 #define SECONDS_PER_ENTRY   0.8e-9
 #define SECONDS_PER_PRODUCT 0.5e-9
 
