@@ -245,10 +245,10 @@ static lac_status make_taps(lac_conv_i8 *w, bool is_signed, lac_error *err)
         w->step = w->pitch = w->words * WORD;
         return LAC_OK;
     }
-    for (int64_t t = 0; t < w->taps; t++)
-        w->offset[t] =
-            (int32_t)(w->taps == g->r ? t * g->dilation_h * w->pitch
-                                      : t / g->s * g->dilation_h * w->pitch + t % g->s * w->column);
+    for (int64_t t = 0; t < w->taps; t++) {
+        int64_t r = w->taps == g->r ? t : t / g->s, s = w->taps == g->r ? 0 : t % g->s;
+        w->offset[t] = r * g->dilation_h * w->pitch + s * w->column;
+    }
     return LAC_OK;
 }
 

@@ -40,7 +40,7 @@ typedef struct lac_conv_i8 {
      * Depthwise: a tap is a row of the window, of `words` quads of columns `column` bytes apart. */
     int64_t taps, words, column;
     int sets; /* depthwise: of weights, the second one a column on */
-    int32_t *offset;
+    int64_t *offset;
     int64_t step; /* bytes from a pixel to the next */
     /* The buffer of a band. */
     int64_t pitch, rows;   /* bytes of a row; output rows of a band (plain: pixels) */
