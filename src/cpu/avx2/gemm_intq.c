@@ -15,7 +15,7 @@
 #define ROWS_F32_LESS   2
 #define VI              __m256i
 #define VF              __m256
-#define REGISTER      "x"
+#define REGISTER        "x"
 #define LOAD(p)         _mm256_loadu_si256((const __m256i *)(const void *)(p))
 #define STORE(p, v)     _mm256_storeu_si256((__m256i *)(void *)(p), v)
 #define AND(a, b)       _mm256_and_si256(a, b)
@@ -47,8 +47,10 @@
         _mm256_or_si256(_mm256_and_si256(v, _mm256_set1_epi32(m)), _mm256_set1_epi32(b)))
 #define DOT8 dot8
 
-/* Seconds per weight (few rows; making a tile), per product (many rows). */
-#define SECONDS_FEW      0.022e-9
+/* Seconds per weight (few rows), per step of a group (the same), per weight (making a tile), per
+ * product (many rows). */
+#define SECONDS_FEW      0.015e-9
+#define SECONDS_STEP     0.15e-9
 #define SECONDS_FEW_F32  0.06e-9
 #define SECONDS_FILL     0.04e-9
 #define SECONDS_FILL_F32 0.2e-9
