@@ -106,6 +106,17 @@ typedef struct bench_case {
         .activations = ANY, .sparsity = {__VA_ARGS__}, .bits = bits_, .measure = SHARE_OF_READ,    \
         .target = goal, .dram = true                                                               \
     }
+#define DENSE                                                                                      \
+    {                                                                                              \
+        .density = 1                                                                               \
+    }
+/* From the cache; .vnni: the same width unpacked and multiplied. */
+#define LUT(name_, formats_, bits_, goal)                                                          \
+    {                                                                                              \
+        .name = "lut." name_, .layer = "gemm:m=1,n=1024,k=4096", .formats = formats_,              \
+        .weights = LAC_F32, .activations = ANY, .sparsity = DENSE, .bits = bits_,                  \
+        .measure = WEIGHTS_RATE, .target = goal                                                    \
+    }
 #define THREADS(name_, layer_, formats_, weights_, activations_, ...)                              \
     {                                                                                              \
         .name = "threads." name_, .layer = layer_, .formats = formats_, .weights = weights_,       \
@@ -191,15 +202,12 @@ static const bench_case cases[] = {
      .bits = 4,
      .measure = OVER_DENSE_I8,
      .target = 0.75},
-    {.name = "lut.1bit",
-     .layer = "gemm:m=1,n=1024,k=4096",
-     .formats = "bcq:planes=1",
-     .weights = LAC_F32,
-     .activations = ANY,
-     .sparsity = DENSE,
-     .bits = 1,
-     .measure = WEIGHTS_RATE,
-     .target = 1},
+    LUT("1bit", "bcq:planes=1", 1, 1),
+    LUT("2bit", "bcq:planes=2", 2, NAN),
+    LUT("3bit", "bcq:planes=3", 3, NAN),
+    LUT("2bit.vnni", "intq:bits=2,group=128", 2, NAN),
+    LUT("3bit.vnni", "intq:bits=3,group=128", 3, NAN),
+    LUT("4bit.vnni", "intq:bits=4,group=128", 4, NAN),
     THREADS("f32.dense", WIDE, "dense", LAC_F32, FLOATS, .density = 1),
     THREADS("f32.unstructured.80", WIDE, "csr", LAC_F32, FLOATS, .density = 0.2),
     THREADS("f32.nm.2:4", WIDE, "nm:n=2,m=4", LAC_F32, FLOATS, .n = 2, .m = 4),

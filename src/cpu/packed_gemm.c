@@ -189,7 +189,7 @@ void lac_epilogue_begin(lac_epilogue *e, const lac_layer *layer, lac_packed_numb
         count_in_steps(e, layer, numbers->step);
 }
 
-/* Measured by bench/packed.c on one core of an AMD EPYC 9xx4 (AVX-512, 32 MB of last-level cache):
+/* Measured on one core of an AMD EPYC 9xx4 (AVX-512, 32 MB of last-level cache):
  * reading weights from the last-level cache, finishing an output, copying an activation. */
 #define SECONDS_PER_BYTE       (1 / 80e9)
 #define SECONDS_PER_OUTPUT     1e-9

@@ -24,9 +24,9 @@
 #define LOOK_F32(p, t)  look_f32(p, t)
 
 /* Seconds per bit of a plane; per scale; per 32 columns of a token. */
-#define SECONDS_BIT        0.0065e-9
-#define SECONDS_BIT_F32    0.012e-9
-#define SECONDS_SCALE      0.02e-9
+#define SECONDS_BIT        0.007e-9
+#define SECONDS_BIT_F32    0.013e-9
+#define SECONDS_SCALE      0.15e-9
 #define SECONDS_TABLES     20e-9
 #define SECONDS_TABLES_F32 60e-9
 

@@ -47,8 +47,10 @@
         _mm256_or_si256(_mm256_and_si256(v, _mm256_set1_epi32(m)), _mm256_set1_epi32(b)))
 #define DOT8 dot8
 
-/* Seconds per weight (few rows; making a tile), per product (many rows). */
-#define SECONDS_FEW      0.022e-9
+/* Seconds per weight (few rows), per step of a group (the same), per weight (making a tile), per
+ * product (many rows). */
+#define SECONDS_FEW      0.015e-9
+#define SECONDS_STEP     0.15e-9
 #define SECONDS_FEW_F32  0.06e-9
 #define SECONDS_FILL     0.04e-9
 #define SECONDS_FILL_F32 0.2e-9

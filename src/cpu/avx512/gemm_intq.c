@@ -43,8 +43,10 @@
         _mm512_ternarylogic_epi32(v, _mm512_set1_epi32(m), _mm512_set1_epi32(b), 0xea))
 #define DOT8 dot8
 
-/* Seconds per weight (few rows; making a tile), per product (many rows). */
-#define SECONDS_FEW      0.009e-9
+/* Seconds per weight (few rows), per step of a group (the same), per weight (making a tile), per
+ * product (many rows). */
+#define SECONDS_FEW      0.0075e-9
+#define SECONDS_STEP     0.06e-9
 #define SECONDS_FEW_F32  0.037e-9
 #define SECONDS_FILL     0.02e-9
 #define SECONDS_FILL_F32 0.1e-9

@@ -398,7 +398,7 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
     return !reason;
 }
 
-/* Measured by bench/packed.c on one core of an AMD EPYC 9xx4, as the constants of the packed
+/* Measured on one core of an AMD EPYC 9xx4, as the constants of the packed
  * kernels: products of many rows, and reading the weights where rows are few. */
 #define MACS_PER_SECOND_F32  56e9
 #define MACS_PER_SECOND_INT8 215e9
