@@ -50,51 +50,62 @@ typedef struct bench_case {
     double target;       /* NAN: none */
     double target_intel; /* 0: the same; of server cores without VBMI */
     bool dram;           /* copies of the weights beyond the last cache */
+    lac_dtype output;    /* LAC_NONE: float32, or uint8 where the kernel writes quads of bytes */
 } bench_case;
 
 #define WIDE "gemm:m=1024,n=512,k=512"
 #define BERT "gemm:m=128,n=768,k=768"
 #define ONE  "gemm:m=1,n=4096,k=4096"
 
+/* A product of float32, or of int8 activations, over the dense library's. */
+#define SPMM_F32(name_, format_, goal, intel, ...)                                                 \
+    {                                                                                              \
+        .name = "spmm.f32." name_, .layer = WIDE, .formats = format_, .weights = LAC_F32,          \
+        .activations = FLOATS, .sparsity = {__VA_ARGS__}, .measure = OVER_DENSE_F32,               \
+        .target = goal, .target_intel = intel                                                      \
+    }
+#define SPMM_I8(name_, layer_, format_, goal, made, ...)                                           \
+    {                                                                                              \
+        .name = "spmm.i8." name_, .layer = layer_, .formats = format_, .weights = LAC_I8,          \
+        .activations = BYTES, .sparsity = {__VA_ARGS__}, .measure = OVER_DENSE_I8, .target = goal, \
+        .output = made                                                                             \
+    }
 #define CSR(percent, amd, intel)                                                                   \
-    {                                                                                              \
-        "spmm.f32.unstructured." #percent, WIDE, "csr", LAC_F32, FLOATS,                           \
-            {.density = 1 - percent / 100.0}, 0, OVER_DENSE_F32, amd, intel, false                 \
-    }
+    SPMM_F32("unstructured." #percent, "csr", amd, intel, .density = 1 - percent / 100.0)
 #define NM_SHARED(n_, m_, amd, intel)                                                              \
-    {                                                                                              \
-        "spmm.f32.nm-shared." #n_ ":" #m_, WIDE, "block:r=16,c=1", LAC_F32, FLOATS,                \
-            {.rows = 16, .n = n_, .m = m_}, 0, OVER_DENSE_F32, amd, intel, false                   \
-    }
+    SPMM_F32("nm-shared." #n_ ":" #m_, "block:r=16,c=1", amd, intel, .rows = 16, .n = n_, .m = m_)
 #define NM_F32(n_, m_, goal)                                                                       \
-    {                                                                                              \
-        "spmm.f32.nm." #n_ ":" #m_, WIDE, "nm:n=" #n_ ",m=" #m_, LAC_F32, FLOATS,                  \
-            {.n = n_, .m = m_}, 0, OVER_DENSE_F32, goal, 0, false                                  \
-    }
+    SPMM_F32("nm." #n_ ":" #m_, "nm:n=" #n_ ",m=" #m_, goal, 0, .n = n_, .m = m_)
+/* Sums of int32, as the dense library's; and the same requantised to bytes, no target. */
 #define BLOCK(name_, r_, c_, percent, goal)                                                        \
-    {                                                                                              \
-        "spmm.i8." name_ "." #percent, WIDE, "block:r=" #r_ ",c=" #c_, LAC_I8, BYTES,              \
-            {.rows = r_, .cols = c_, .density = 1 - percent / 100.0}, 0, OVER_DENSE_I8, goal, 0,   \
-            false                                                                                  \
-    }
+    SPMM_I8(name_ "." #percent, WIDE, "block:r=" #r_ ",c=" #c_, goal, LAC_I32, .rows = r_,         \
+            .cols = c_, .density = 1 - percent / 100.0),                                           \
+        SPMM_I8(name_ "." #percent ".u8", WIDE, "block:r=" #r_ ",c=" #c_, NAN, LAC_U8, .rows = r_, \
+                .cols = c_, .density = 1 - percent / 100.0)
 #define NM_I8(n_, m_, goal)                                                                        \
-    {                                                                                              \
-        "spmm.i8.nm." #n_ ":" #m_, BERT, "nm:n=" #n_ ",m=" #m_, LAC_I8, BYTES, {.n = n_, .m = m_}, \
-            0, OVER_DENSE_I8, goal, 0, false                                                       \
-    }
+    SPMM_I8("nm." #n_ ":" #m_, BERT, "nm:n=" #n_ ",m=" #m_, goal, LAC_NONE, .n = n_, .m = m_)
 #define SR_BCRS(product, layer_, v, percent, goal)                                                 \
     {                                                                                              \
-        product ".i8.srbcrs" #v "." #percent, layer_, "sr-bcrs:v=" #v, LAC_I8, BYTES,              \
-            {.rows = v, .density = percent / 100.0}, 0, SHARE_OF_PEAK, goal, 0, false              \
+        .name = product ".i8.srbcrs" #v "." #percent, .layer = layer_, .formats = "sr-bcrs:v=" #v, \
+        .weights = LAC_I8, .activations = BYTES,                                                   \
+        .sparsity = {.rows = v, .density = percent / 100.0}, .measure = SHARE_OF_PEAK,             \
+        .target = goal                                                                             \
     }
 #define SR_BCRS_ALL(product, layer_, v, goal)                                                      \
     SR_BCRS(product, layer_, v, 5, goal), SR_BCRS(product, layer_, v, 10, goal),                   \
         SR_BCRS(product, layer_, v, 30, goal), SR_BCRS(product, layer_, v, 50, goal),              \
         SR_BCRS(product, layer_, v, 100, goal)
-#define GEMV(name_, formats_, weights_, sparsity_, bits_, goal)                                    \
+#define GEMV(name_, formats_, weights_, bits_, goal, ...)                                          \
     {                                                                                              \
-        "gemv." name_ ".dram", ONE, formats_, weights_, ANY, sparsity_, bits_, SHARE_OF_READ,      \
-            goal, 0, true                                                                          \
+        .name = "gemv." name_ ".dram", .layer = ONE, .formats = formats_, .weights = weights_,     \
+        .activations = ANY, .sparsity = {__VA_ARGS__}, .bits = bits_, .measure = SHARE_OF_READ,    \
+        .target = goal, .dram = true                                                               \
+    }
+#define THREADS(name_, layer_, formats_, weights_, activations_, ...)                              \
+    {                                                                                              \
+        .name = "threads." name_, .layer = layer_, .formats = formats_, .weights = weights_,       \
+        .activations = activations_, .sparsity = {__VA_ARGS__}, .measure = OVER_ONE_THREAD,        \
+        .target = 1.9                                                                              \
     }
 #define DENSE                                                                                      \
     {                                                                                              \
@@ -129,107 +140,61 @@ static const bench_case cases[] = {
     SR_BCRS_ALL("spmm", WIDE, 2, 0.65),
     SR_BCRS_ALL("spmm", WIDE, 4, 0.88),
     SR_BCRS_ALL("spmm", WIDE, 8, 0.88),
-    SR_BCRS_ALL("sddmm", "sddmm:m=512,n=512,k=512", 2, 0.70),
-    SR_BCRS_ALL("sddmm", "sddmm:m=512,n=512,k=512", 4, 0.70),
-    SR_BCRS_ALL("sddmm", "sddmm:m=512,n=512,k=512", 8, 0.70),
-    {"gemv.i8.dram", ONE, "dense", LAC_I8, BYTES, DENSE, 0, SHARE_OF_READ, 0.92, 0, true},
-    {"gemv.i8-f32.dram", ONE, "int8", LAC_F32, FLOATS, DENSE, 8, SHARE_OF_READ, 0.92, 0, true},
-    {"gemv.nm-i8.dram",
-     ONE,
-     "nm:n=2,m=4",
-     LAC_I8,
-     ANY,
-     {.n = 2, .m = 4},
-     0,
-     SHARE_OF_READ,
-     0.92,
-     0,
-     true},
-    {"gemv.block-i8.dram",
-     ONE,
-     "block:r=1,c=4|block:r=4,c=4",
-     LAC_I8,
-     ANY,
-     {.rows = 4, .cols = 4, .density = 0.5},
-     0,
-     SHARE_OF_READ,
-     0.92,
-     0,
-     true},
-    {"gemv.q4.dram", ONE, "intq:bits=4,group=32", LAC_F32, ANY, DENSE, 4, SHARE_OF_READ, 0.90, 0,
-     true},
-    {"gemv.q3.dram", ONE, "intq:bits=3,group=32", LAC_F32, ANY, DENSE, 3, SHARE_OF_READ, 0.85, 0,
-     true},
-    {"gemv.q2.dram", ONE, "intq:bits=2,group=32", LAC_F32, ANY, DENSE, 2, SHARE_OF_READ, 0.85, 0,
-     true},
-    {"gemv.codebook4.dram", ONE, "codebook:bits=4", LAC_I8, BYTES, DENSE, 4, SHARE_OF_READ, 0.85, 0,
-     true},
-    {"gemv.codebook4-f32.dram", ONE, "codebook:bits=4", LAC_F32, FLOATS, DENSE, 4, SHARE_OF_READ,
-     NAN, 0, true},
-    {"spmm.f32.codebook4", BERT, "codebook:bits=4", LAC_F32, FLOATS, DENSE, 4, OVER_DENSE_F32, 0.6,
-     0, false},
-    {"spmm.i8.codebook4", BERT, "codebook:bits=4", LAC_I8, BYTES, DENSE, 4, OVER_DENSE_I8, NAN, 0,
-     false},
-    {"gemm.q4", "gemm:m=128,n=4096,k=4096", "intq:bits=4,group=32", LAC_F32, ANY, DENSE, 4,
-     OVER_DENSE_I8, 0.75, 0, false},
-    {"lut.1bit", "gemm:m=1,n=1024,k=4096", "bcq:bits=1", LAC_F32, ANY, DENSE, 1, WEIGHTS_RATE, 1, 0,
-     false},
-    {"threads.f32.dense", WIDE, "dense", LAC_F32, FLOATS, DENSE, 0, OVER_ONE_THREAD, 1.9, 0, false},
-    {"threads.f32.unstructured.80",
-     WIDE,
-     "csr",
-     LAC_F32,
-     FLOATS,
-     {.density = 0.2},
-     0,
-     OVER_ONE_THREAD,
-     1.9,
-     0,
-     false},
-    {"threads.f32.nm.2:4",
-     WIDE,
-     "nm:n=2,m=4",
-     LAC_F32,
-     FLOATS,
-     {.n = 2, .m = 4},
-     0,
-     OVER_ONE_THREAD,
-     1.9,
-     0,
-     false},
-    {"threads.i8.block1x4.80",
-     WIDE,
-     "block:r=1,c=4",
-     LAC_I8,
-     BYTES,
-     {.cols = 4, .density = 0.2},
-     0,
-     OVER_ONE_THREAD,
-     1.9,
-     0,
-     false},
-    {"threads.i8.nm.2:4",
-     BERT,
-     "nm:n=2,m=4",
-     LAC_I8,
-     BYTES,
-     {.n = 2, .m = 4},
-     0,
-     OVER_ONE_THREAD,
-     1.9,
-     0,
-     false},
-    {"threads.i8.srbcrs8.30",
-     WIDE,
-     "sr-bcrs:v=8",
-     LAC_I8,
-     BYTES,
-     {.rows = 8, .density = 0.3},
-     0,
-     OVER_ONE_THREAD,
-     1.9,
-     0,
-     false},
+    SR_BCRS_ALL("sddmm", "sddmm:tokens=512,dim=512,v=2", 2, 0.70),
+    SR_BCRS_ALL("sddmm", "sddmm:tokens=512,dim=512,v=4", 4, 0.70),
+    SR_BCRS_ALL("sddmm", "sddmm:tokens=512,dim=512,v=8", 8, 0.70),
+    GEMV("i8", "dense", LAC_I8, 0, 0.92, .density = 1),
+    GEMV("i8-f32", "int8", LAC_F32, 8, 0.92, .density = 1),
+    GEMV("nm-i8", "nm:n=2,m=4", LAC_I8, 0, 0.92, .n = 2, .m = 4),
+    GEMV("block-i8", "block:r=1,c=4|block:r=4,c=4", LAC_I8, 0, 0.92, .rows = 4, .cols = 4,
+         .density = 0.5),
+    GEMV("q4", "intq:bits=4,group=32", LAC_F32, 4, 0.90, .density = 1),
+    GEMV("q3", "intq:bits=3,group=32", LAC_F32, 3, 0.85, .density = 1),
+    GEMV("q2", "intq:bits=2,group=32", LAC_F32, 2, 0.85, .density = 1),
+    GEMV("codebook4", "codebook:bits=4", LAC_I8, 4, 0.85, .density = 1),
+    GEMV("codebook4-f32", "codebook:bits=4", LAC_F32, 4, NAN, .density = 1),
+    {.name = "spmm.f32.codebook4",
+     .layer = BERT,
+     .formats = "codebook:bits=4",
+     .weights = LAC_F32,
+     .activations = FLOATS,
+     .sparsity = DENSE,
+     .bits = 4,
+     .measure = OVER_DENSE_F32,
+     .target = 0.6},
+    {.name = "spmm.i8.codebook4",
+     .layer = BERT,
+     .formats = "codebook:bits=4",
+     .weights = LAC_I8,
+     .activations = BYTES,
+     .sparsity = DENSE,
+     .bits = 4,
+     .measure = OVER_DENSE_I8,
+     .target = NAN},
+    {.name = "gemm.q4",
+     .layer = "gemm:m=128,n=4096,k=4096",
+     .formats = "intq:bits=4,group=32",
+     .weights = LAC_F32,
+     .activations = ANY,
+     .sparsity = DENSE,
+     .bits = 4,
+     .measure = OVER_DENSE_I8,
+     .target = 0.75},
+    {.name = "lut.1bit",
+     .layer = "gemm:m=1,n=1024,k=4096",
+     .formats = "bcq:bits=1",
+     .weights = LAC_F32,
+     .activations = ANY,
+     .sparsity = DENSE,
+     .bits = 1,
+     .measure = WEIGHTS_RATE,
+     .target = 1},
+    THREADS("f32.dense", WIDE, "dense", LAC_F32, FLOATS, .density = 1),
+    THREADS("f32.unstructured.80", WIDE, "csr", LAC_F32, FLOATS, .density = 0.2),
+    THREADS("f32.nm.2:4", WIDE, "nm:n=2,m=4", LAC_F32, FLOATS, .n = 2, .m = 4),
+    THREADS("i8.block1x4.80", WIDE, "block:r=1,c=4", LAC_I8, BYTES, .cols = 4, .density = 0.2),
+    THREADS("i8.nm.2:4", BERT, "nm:n=2,m=4", LAC_I8, BYTES, .n = 2, .m = 4),
+    THREADS("i8.srbcrs8.30", WIDE, "sr-bcrs:v=8", LAC_I8, BYTES, .rows = 8, .density = 0.3),
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -289,7 +254,7 @@ static lac_status make_best(const bench *b, lac_trial **best, lac_trial_spec *sp
         status = lac_trial_best(&t, spec, c->activations, b->isa, false, err);
         if (status != LAC_OK)
             continue;
-        lac_side side = {.trial = &t, .copies = 1};
+        lac_side side = {.trial = &t, .copies = 1, .warm = true};
         must(lac_race(&side, 1, 0.05, err), err);
         bool better = !*best || side.seconds < best_seconds;
         lac_trial_free(better ? *best : t);
@@ -351,7 +316,8 @@ static lac_status over_dense(const bench *b, result *r, lac_trial *t, lac_dtype 
                            .output = lac_trial_layer(t)->output.dtype,
                            .plain = true};
     LAC_TRY(lac_trial_best(&dense, &spec, dtype == LAC_F32 ? FLOATS : BYTES, b->native, true, err));
-    lac_side sides[] = {{.trial = &t, .copies = 1}, {.trial = &dense, .copies = 1}};
+    lac_side sides[] = {{.trial = &t, .copies = 1, .warm = true},
+                        {.trial = &dense, .copies = 1, .warm = true}};
     lac_status status = lac_race(sides, 2, b->o.quick ? 0 : 1.0, err);
     lac_trial_free(dense);
     LAC_TRY(status);
@@ -365,7 +331,7 @@ static lac_status over_dense(const bench *b, result *r, lac_trial *t, lac_dtype 
 
 static lac_status alone(const bench *b, result *r, lac_trial *t, lac_error *err)
 {
-    lac_side side = {.trial = &t, .copies = 1};
+    lac_side side = {.trial = &t, .copies = 1, .warm = true};
     LAC_TRY(lac_race(&side, 1, b->o.quick ? 0 : 0.6, err));
     rates(b, r, t, side.seconds, 1);
     if (r->c->measure == WEIGHTS_RATE) {
@@ -380,8 +346,8 @@ static lac_status alone(const bench *b, result *r, lac_trial *t, lac_error *err)
 
 static lac_status over_one_thread(const bench *b, result *r, lac_trial *t, lac_error *err)
 {
-    lac_side sides[] = {{.trial = &t, .copies = 1, .threads = b->o.threads},
-                        {.trial = &t, .copies = 1, .threads = 1}};
+    lac_side sides[] = {{.trial = &t, .copies = 1, .threads = b->o.threads, .warm = true},
+                        {.trial = &t, .copies = 1, .threads = 1, .warm = true}};
     LAC_TRY(lac_race(sides, 2, b->o.quick ? 0 : 1.0, err));
     rates(b, r, t, sides[0].seconds, 1);
     r->baseline_ms = 1e3 * sides[1].seconds;
@@ -438,6 +404,7 @@ static lac_status measure_case(const bench *b, result *r, lac_error *err)
                            .weights = c->weights,
                            .sparsity = c->sparsity,
                            .bits = c->bits,
+                           .output = c->output,
                            .seed = 1};
     lac_trial *t;
     if (b->o.quick && strncmp(c->layer, "gemm:", 5) == 0)
@@ -542,14 +509,17 @@ static void print_head(const bench *b)
 
 static void print_row(const result *r)
 {
+    char target[16] = "-";
+    if (isfinite(r->target))
+        snprintf(target, sizeof target, "%.4g", r->target);
     if (r->missing[0])
-        printf("%-28s %-16s %7s %7.4g %7s %4s  missing: %s\n", r->c->name, baselines[r->c->measure],
-               "-", r->target, "-", "no", r->missing);
+        printf("%-28s %-16s %7s %7s %7s %4s  missing: %s\n", r->c->name, baselines[r->c->measure],
+               "-", target, "-", "no", r->missing);
     else
-        printf("%-28s %-16s %7.3f %7.4g %7.2f %4s %9.4f %9.4f %8.1f %8.2f %6.1f  %s (%s)\n",
-               r->c->name, baselines[r->c->measure], r->ratio, r->target, r->limit,
-               r->ratio >= r->target ? "yes" : "no", r->ms, r->baseline_ms, r->gflops, r->gbps,
-               100 * r->roofline, r->kernel, r->layouts);
+        printf("%-28s %-16s %7.3f %7s %7.2f %4s %9.4f %9.4f %8.1f %8.2f %6.1f  %s (%s)\n",
+               r->c->name, baselines[r->c->measure], r->ratio, target, r->limit,
+               isfinite(r->target) ? r->ratio >= r->target ? "yes" : "no" : "-", r->ms,
+               r->baseline_ms, r->gflops, r->gbps, 100 * r->roofline, r->kernel, r->layouts);
     fflush(stdout);
 }
 

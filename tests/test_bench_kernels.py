@@ -43,6 +43,9 @@ def check_case(case: dict) -> None:
     for key in FIGURES:
         if key == "limit" and name.startswith("lut."):
             continue
+        if key == "target" and case[key] is None:  # shown beside the case that has one
+            check(name.removesuffix(".u8") != name, f"{name}: no target")
+            continue
         value = case[key]
         check(isinstance(value, (int, float)) and value > 0, f"{name}: {key} is {value}")
     check(0 < case["density"] <= 1, f"{name}: density {case['density']}")

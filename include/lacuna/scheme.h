@@ -49,7 +49,8 @@ typedef struct lac_weight {
     float input_scale;
     bool input_unsigned;
     int input_zero;
-    /* [cols] that its columns were multiplied with, and what arrives divided by (NULL: 1). Owned. */
+    /* [cols] that its columns were multiplied with, and what arrives divided by (NULL: 1). Owned.
+     */
     float *smoothing;
     /* Per row, what the grid adds to the output on average: taken off the bias of its node, where
      * that is a convolution or Gemm of its own weight (NULL: nothing). Owned. */

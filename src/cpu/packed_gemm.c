@@ -131,7 +131,8 @@ lac_status lac_packed_numbers_make(lac_packed_numbers *numbers, int64_t n, bool 
         return LAC_OK;
     numbers->offset = lac_alloc((size_t)n, sizeof(int32_t), err);
     numbers->sum = lac_alloc((size_t)n, sizeof(int32_t), err);
-    return numbers->offset && numbers->sum ? LAC_OK : LAC_ERROR_MEMORY;
+    numbers->step = lac_alloc((size_t)n, 2 * sizeof(float), err);
+    return numbers->offset && numbers->sum && numbers->step ? LAC_OK : LAC_ERROR_MEMORY;
 }
 
 void lac_packed_numbers_release(lac_packed_numbers *numbers)
@@ -139,7 +140,20 @@ void lac_packed_numbers_release(lac_packed_numbers *numbers)
     lac_free(numbers->scale);
     lac_free(numbers->offset);
     lac_free(numbers->sum);
+    lac_free(numbers->step);
     memset(numbers, 0, sizeof *numbers);
+}
+
+/* Scale and bias in steps of an output of bytes, where that is all there is to do. */
+static void count_in_steps(lac_epilogue *e, const lac_layer *layer, float *step)
+{
+    if (!lac_counts_steps(layer, &e->step_low, &e->step_high))
+        return;
+    for (int64_t n = 0; n < e->n; n++)
+        lac_step_of(e->scale ? e->scale[n] : 1, e->bias ? e->bias[n] : 0, e->output_scale, &step[n],
+                    &step[e->n + n]);
+    e->step_scale = step;
+    e->step_bias = step + e->n;
 }
 
 void lac_epilogue_begin(lac_epilogue *e, const lac_layer *layer, lac_packed_numbers *numbers,
@@ -171,6 +185,8 @@ void lac_epilogue_begin(lac_epilogue *e, const lac_layer *layer, lac_packed_numb
     e->dtype = layer->output.dtype;
     e->output_scale = layer->output_scale;
     e->output_zero = layer->output_zero;
+    if (numbers->step)
+        count_in_steps(e, layer, numbers->step);
 }
 
 /* Measured by bench/packed.c on one core of an AMD EPYC 9xx4 (AVX-512, 32 MB of last-level cache):

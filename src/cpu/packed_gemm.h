@@ -34,6 +34,7 @@ typedef struct lac_packed_numbers {
     float *scale;    /* [n] room */
     int32_t *offset; /* [n] room; integer products */
     int32_t *sum;    /* [n] sums of the weights of each output; integer products */
+    float *step;     /* [2][n] room; integer products */
 } lac_packed_numbers;
 
 lac_status lac_packed_numbers_make(lac_packed_numbers *numbers, int64_t n, bool integer,

@@ -32,8 +32,9 @@ typedef struct panel_state {
     int flip;
     lac_layout output_layout;
     lac_epilogue epilogue;
-    bool gather;   /* the columns of a tile are brought in line */
-    bool in_place; /* sums are made in the output: panels of floats, finished where they are */
+    const int32_t *start; /* [n] of the sums; NULL: zeros */
+    bool gather;          /* the columns of a tile are brought in line */
+    bool in_place;        /* sums are made in the output, panels of their own type */
 } panel_state;
 
 /* ---- which layers -----------------------------------------------------------------------------
@@ -322,17 +323,23 @@ static void multiply(void *context, int64_t begin, int64_t end)
         int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
         int64_t column = tile * LAC_PANEL_COLUMNS, left = columns - column, row[LAC_PANEL_COLUMNS];
         int count = (int)(left < LAC_PANEL_COLUMNS ? left : LAC_PANEL_COLUMNS);
-        lac_panel_source source = {w->x + tile * w->tile_stride, w->offset,
-                                   w->window ? 0 : w->pitch};
+        lac_panel_source source = {.x = w->x + tile * w->tile_stride,
+                                   .offset = w->offset,
+                                   .stride = w->window ? 0 : w->pitch,
+                                   .start = w->start ? w->start + first : NULL};
+        if (!w->window && tile + 1 < w->tiles) {
+            source.ahead_bytes = (w->tile_stride / w->shape.n + 63) / 64 * 64;
+            source.ahead = source.x + w->tile_stride + first * source.ahead_bytes;
+        }
         if (line) {
             if (tile != in_line)
                 family->moves->gather(source.x, w->offset, w->groups, (int)width, line);
             in_line = tile;
-            source = (lac_panel_source){line, NULL, width};
+            source = (lac_panel_source){.x = line, .stride = width, .start = source.start};
         }
         void *to = sums;
         if (w->in_place)
-            to = (float *)w->epilogue.output + (tile * w->shape.n + first) * LAC_PANEL_COLUMNS;
+            to = (char *)w->epilogue.output + (tile * w->shape.n + first) * LAC_PANEL_COLUMNS * 4;
         family->tile(w->packed, first, last, &source, (count + 15) / 16, to);
         if (w->output_layout != LAC_LAYOUT_ROWS) {
             family->moves->finish_panels(&w->epilogue, family->integer, to, first,
@@ -393,12 +400,19 @@ lac_status lac_panel_run(const lac_layer *layer, void *state, lac_error *err)
     w->output_layout = layer->output_layout;
     lac_epilogue_begin(&w->epilogue, layer, &w->numbers, &w->shape, is_signed ? 128 : 0);
     w->gather = gather_pays(w);
-    w->in_place = !family->integer && w->output_layout == LAC_LAYOUT_PANELS &&
-                  w->epilogue.dtype == LAC_F32 && !w->epilogue.residual;
+    w->in_place = w->output_layout == LAC_LAYOUT_PANELS && !w->epilogue.residual &&
+                  w->epilogue.dtype == (family->integer ? LAC_I32 : LAC_F32);
+    w->start = NULL;
     if (w->few) {
         copy_tokens(w);
         lac_parallel_for(ranges, 1, multiply_tokens, w);
         return LAC_OK;
+    }
+    if (family->starts) { /* the zero point's part is in the sums from the start */
+        for (int64_t n = 0; n < w->shape.n; n++)
+            w->numbers.offset[n] = (int32_t)(0 - (uint32_t)w->numbers.offset[n]);
+        w->start = w->numbers.offset;
+        w->epilogue.offset = NULL;
     }
     int border = w->window && family->integer ? (x->zero_point + w->flip) & 255 : 0;
     if (border != w->border) {

@@ -28,7 +28,21 @@ typedef struct lac_panel_source {
     const char *x;
     const int32_t *offset;
     int64_t stride;
+    const int32_t *start; /* [outputs of the call] of families with `starts`: their sums begin so */
+    /* What comes next: every output fetches its `ahead_bytes` of it (lac_panel_fetch), or the first
+     * outputs of the next tile would wait for each line they meet. 0: nothing. */
+    const char *ahead;
+    int64_t ahead_bytes;
 } lac_panel_source;
+
+/* Output i of a call (`outputs` from it on) fetches its part of what comes next, as far as the
+ * second-level cache. */
+static inline void lac_panel_fetch(const lac_panel_source *source, int64_t i, int outputs)
+{
+    const char *from = source->ahead + i * source->ahead_bytes;
+    for (int64_t at = 0; at < outputs * source->ahead_bytes; at += 64)
+        __builtin_prefetch(from + at, 0, 2);
+}
 
 /* Copies that depend on the instruction set; one body, panel_moves.inc. */
 typedef struct lac_panel_moves {
@@ -73,6 +87,7 @@ typedef struct lac_panel_family {
      * begin is a multiple of `outputs`. */
     void (*tile)(const lac_packed *weights, int64_t begin, int64_t end,
                  const lac_panel_source *source, int vectors, void *sums);
+    bool starts; /* integer sums begin from source->start; false: from 0 */
     /* One token: sums[i - begin]; x has k elements and zeros behind, up to a multiple of 64. */
     void (*dot)(const lac_packed *weights, int64_t begin, int64_t end, const void *x, void *sums);
     /* Integer: sums of the weights of each output. */

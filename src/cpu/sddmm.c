@@ -31,6 +31,12 @@ static int64_t outputs_before(const lac_packed *mask, int v, int64_t strips, int
     return total;
 }
 
+int64_t lac_sddmm_outputs(const lac_packed *mask)
+{
+    int v = (int)lac_params_int(&mask->params, "v");
+    return outputs_before(mask, v, mask->field[LAC_SR_BCRS_ROW].dims[0] / 2, NULL);
+}
+
 bool lac_sddmm_can_run(const lac_layer *layer, char *why, size_t why_size)
 {
     const lac_tensor *q = &layer->operand[LAC_ROLE_QUERY].tensor;
@@ -69,15 +75,13 @@ void lac_sddmm_release(void *state)
     if (!w)
         return;
     lac_free(w->start);
-    lac_free(w->key_sum);
     lac_free(w);
 }
 
 size_t lac_sddmm_bytes(const void *state)
 {
     const lac_sddmm *w = state;
-    return (size_t)(w->strips + 1) * sizeof *w->start +
-           (size_t)(w->heads * w->tokens) * sizeof *w->key_sum;
+    return (size_t)(w->strips + 1) * sizeof *w->start;
 }
 
 static lac_status fill(lac_sddmm *w, const lac_layer *layer, lac_error *err)
@@ -90,8 +94,7 @@ static lac_status fill(lac_sddmm *w, const lac_layer *layer, lac_error *err)
     w->v = (int)lac_layer_dim_get(layer, "v");
     w->strips = (w->tokens + w->v - 1) / w->v;
     w->start = lac_alloc((size_t)(w->strips + 1), sizeof *w->start, err);
-    w->key_sum = lac_alloc((size_t)(w->heads * w->tokens), sizeof *w->key_sum, err);
-    if (!w->start || !w->key_sum)
+    if (!w->start)
         return LAC_ERROR_MEMORY;
     outputs_before(mask, w->v, w->strips, w->start);
     return LAC_OK;

@@ -7,14 +7,13 @@
 #include <lacuna/format.h>
 #include <lacuna/kernel.h>
 
-/* Most elements of a query: 16 KB of queries on the stack. */
+/* Most elements of a query: 8 KB of queries, and words of them, on the stack. */
 enum { LAC_SDDMM_DIM = 1024 };
 
 typedef struct lac_sddmm {
     int64_t tokens, dim, heads, strips;
     int v;
-    int64_t *start;   /* [strips + 1] first output of each strip, of one head */
-    int32_t *key_sum; /* [heads][tokens] 128 times the sum of each key; filled by the run */
+    int64_t *start; /* [strips + 1] first output of each strip, of one head */
     /* during a run */
     const lac_packed *mask;
     const int8_t *query, *key;
@@ -22,6 +21,8 @@ typedef struct lac_sddmm {
 } lac_sddmm;
 
 bool lac_sddmm_can_run(const lac_layer *layer, char *why, size_t why_size);
+/* Outputs of one head under a mask of a valid layer, with what fills groups. */
+int64_t lac_sddmm_outputs(const lac_packed *mask);
 /* Kept products, without what fills groups. */
 double lac_sddmm_products(const lac_layer *layer);
 lac_status lac_sddmm_prepare(const lac_layer *layer, void **state, lac_error *err);

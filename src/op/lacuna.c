@@ -52,7 +52,8 @@ const lac_op lac_op_unpack = {
     .domain = "lacuna",
     .since = 1,
     .dtypes = ~UINT32_C(0), /* the types of the fields are the format's affair */
-    .attributes = "format:string params:string view:string=rows dtype:int=1 shape:ints prefer:string",
+    .attributes =
+        "format:string params:string view:string=rows dtype:int=1 shape:ints prefer:string",
     .infer = unpack_infer,
     .run = unpack_run,
 };

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/memory.h"
 #include "core/random.h"
+#include "cpu/sddmm.h"
 #include "graph/layer_conv.h"
 
 #include <lacuna/lacuna.h>
@@ -30,6 +31,7 @@ typedef struct shapes {
     int64_t w[LAC_MAX_RANK], x[LAC_MAX_RANK], y[LAC_MAX_RANK];
     int64_t tokens, in, out; /* as layouts count them */
     bool conv;
+    bool places; /* sddmm: x is queries and keys, w the mask; y depends on it */
 } shapes;
 
 static lac_status shapes_of(const lac_layer *layer, shapes *s, lac_error *err)
@@ -44,6 +46,15 @@ static lac_status shapes_of(const lac_layer *layer, shapes *s, lac_error *err)
         s->w[0] = s->y[1] = s->out;
         s->w[1] = s->x[1] = s->in;
         s->x[0] = s->y[0] = s->tokens;
+        return LAC_OK;
+    }
+    if (strcmp(kind, "sddmm") == 0) {
+        s->places = true;
+        s->rank = 3;
+        s->w_rank = 2;
+        s->tokens = s->w[0] = s->w[1] = s->x[1] = lac_layer_dim_get(layer, "tokens");
+        s->in = s->x[2] = lac_layer_dim_get(layer, "dim");
+        s->x[0] = lac_layer_dim_get(layer, "heads");
         return LAC_OK;
     }
     if (strcmp(kind, "conv") != 0)
@@ -115,22 +126,27 @@ static int layouts_of(const lac_kernel *kernel, bool plain, layouts list[9])
     return n;
 }
 
-static lac_status build(lac_trial *t, const lac_trial_spec *spec, layouts as, bool prepare,
-                        lac_error *err)
+/* Queries, keys and sums of the places that the mask keeps. */
+static lac_status build_places(lac_trial *t, const shapes *s, lac_random *random, lac_error *err)
 {
-    shapes s;
-    char why[200] = "";
+    int64_t heads = s->x[0], count = 0;
+    if (t->weights->is_packed)
+        count = lac_sddmm_outputs(&t->weights->packed);
+    for (int role = LAC_ROLE_QUERY; role <= LAC_ROLE_KEY; role++) {
+        lac_tensor *x = &t->layer.operand[role].tensor;
+        LAC_TRY(lac_tensor_make(x, t->kernel->dtype, 3, s->x, err));
+        fill_activations(x, random);
+    }
+    return lac_tensor_make(&t->layer.output, LAC_I32, 1, (int64_t[]){heads * count}, err);
+}
+
+/* Activations and output of a product. */
+static lac_status build_product(lac_trial *t, const lac_trial_spec *spec, const shapes *s,
+                                layouts as, lac_random *random, lac_error *err)
+{
     const lac_kernel *kernel = t->kernel;
-    lac_random random = lac_random_stream(spec->seed, 2);
     lac_operand *w = &t->layer.operand[LAC_ROLE_WEIGHTS];
     lac_operand *x = &t->layer.operand[LAC_ROLE_ACTIVATIONS];
-    LAC_TRY(lac_layer_parse(&t->layer, spec->layer, err));
-    LAC_TRY(shapes_of(&t->layer, &s, err));
-    t->layer.channels_last = s.conv;
-    if (t->weights->is_packed)
-        w->packed = &t->weights->packed;
-    else
-        lac_tensor_share(&w->tensor, &t->weights->tensor);
     t->weight_scale = t->activation_scale = 0.01f;
     t->layer.output_scale = 1;
     t->layer.output_zero = 128;
@@ -147,11 +163,31 @@ static lac_status build(lac_trial *t, const lac_trial_spec *spec, layouts as, bo
     lac_dtype made = spec->output != LAC_NONE     ? spec->output
                      : as.out == LAC_LAYOUT_QUADS ? LAC_U8
                                                   : LAC_F32;
-    LAC_TRY(make_laid_out(&x->tensor, kernel->dtype, as.in, &s, false, err));
-    LAC_TRY(make_laid_out(&t->layer.output, made, as.out, &s, true, err));
+    LAC_TRY(make_laid_out(&x->tensor, kernel->dtype, as.in, s, false, err));
+    LAC_TRY(make_laid_out(&t->layer.output, made, as.out, s, true, err));
+    fill_activations(&x->tensor, random);
+    return LAC_OK;
+}
+
+static lac_status build(lac_trial *t, const lac_trial_spec *spec, layouts as, bool prepare,
+                        lac_error *err)
+{
+    shapes s;
+    char why[200] = "";
+    const lac_kernel *kernel = t->kernel;
+    lac_random random = lac_random_stream(spec->seed, 2);
+    LAC_TRY(lac_layer_parse(&t->layer, spec->layer, err));
+    LAC_TRY(shapes_of(&t->layer, &s, err));
+    lac_operand *w = &t->layer.operand[s.places ? LAC_ROLE_MASK : LAC_ROLE_WEIGHTS];
+    t->layer.channels_last = s.conv;
+    if (t->weights->is_packed)
+        w->packed = &t->weights->packed;
+    else
+        lac_tensor_share(&w->tensor, &t->weights->tensor);
+    LAC_TRY(s.places ? build_places(t, &s, &random, err)
+                     : build_product(t, spec, &s, as, &random, err));
     if (!kernel->can_run(&t->layer, why, sizeof why))
         return lac_fail(err, LAC_ERROR_UNSUPPORTED, "%s: %s", kernel->row.name, why);
-    fill_activations(&x->tensor, &random);
     if (!prepare)
         return LAC_OK;
     LAC_TRY(kernel->prepare(&t->layer, &t->state, err));
@@ -190,7 +226,7 @@ static lac_status make_weights(lac_trial_weights **weights, const lac_trial_spec
 {
     shapes s;
     LAC_TRY(spec_shapes(spec, &s, err));
-    return lac_trial_weights_make(weights, spec, s.rank, s.w, err);
+    return lac_trial_weights_make(weights, spec, s.w_rank, s.w, err);
 }
 
 lac_status lac_trial_like(lac_trial **trial, const lac_trial *like, const lac_trial_spec *spec,
@@ -232,15 +268,17 @@ const lac_layer *lac_trial_layer(const lac_trial *trial)
 
 int64_t lac_trial_stored_bytes(const lac_trial *trial)
 {
-    const lac_operand *w = &trial->layer.operand[LAC_ROLE_WEIGHTS];
-    return w->packed ? lac_packed_bytes(w->packed) : (int64_t)lac_tensor_bytes(&w->tensor);
+    const lac_trial_weights *w = trial->weights;
+    return w->is_packed ? lac_packed_bytes(&w->packed) : (int64_t)lac_tensor_bytes(&w->tensor);
 }
 
 int64_t lac_trial_bytes(const lac_trial *trial)
 {
-    return lac_trial_stored_bytes(trial) +
-           (int64_t)lac_tensor_bytes(&trial->layer.operand[LAC_ROLE_ACTIVATIONS].tensor) +
-           (int64_t)lac_tensor_bytes(&trial->layer.output);
+    static const lac_role read[] = {LAC_ROLE_ACTIVATIONS, LAC_ROLE_QUERY, LAC_ROLE_KEY};
+    int64_t bytes = lac_trial_stored_bytes(trial) + (int64_t)lac_tensor_bytes(&trial->layer.output);
+    for (int i = 0; i < 3; i++)
+        bytes += (int64_t)lac_tensor_bytes(&trial->layer.operand[read[i]].tensor);
+    return bytes;
 }
 
 double lac_trial_density(const lac_trial *trial)
@@ -395,6 +433,9 @@ static lac_status turn(const lac_side *side, int rounds, double *seconds, lac_er
 {
     if (side->threads)
         lac_threads_set(side->threads);
+    if (side->warm)
+        for (int i = 0; i < side->copies; i++)
+            LAC_TRY(lac_trial_run(side->trial[i], err));
     double begin = lac_seconds();
     for (int r = 0; r < rounds; r++)
         for (int i = 0; i < side->copies; i++)

@@ -59,6 +59,7 @@ typedef struct lac_side {
     lac_trial **trial;
     int copies;
     int threads; /* 0: as they are */
+    bool warm;   /* each turn begins with a run that is not timed: caches hold what is the side's */
     double seconds;
 } lac_side;
 lac_status lac_race(lac_side *sides, int n, double budget_seconds, lac_error *err);

@@ -39,7 +39,7 @@ INLINE __m256i step(__m256i sum, pair bytes, pair word)
 }
 
 #define VECTOR                 __m256i
-#define ZERO                   _mm256_setzero_si256()
+#define ALL(p)                 _mm256_set1_epi32(*(p))
 #define COLUMNS                8
 #define BYTES                  pair
 #define LOAD(p)                bytes_of(_mm256_loadu_si256((const __m256i *)(p)))
@@ -83,7 +83,7 @@ enum { AHEAD = 1024 }; /* bytes that the weights are fetched ahead */
 /* One row of 1 x 4 blocks. */
 static int32_t dot_row(const int8_t *v, const uint16_t *col, int64_t left, const uint8_t *x)
 {
-    __m256i sum = ZERO;
+    __m256i sum = _mm256_setzero_si256();
     for (; left >= 8; left -= 8, col += 8, v += 32) {
         _mm_prefetch((const char *)v + AHEAD, _MM_HINT_T0);
         sum = step(sum, bytes_of(words_of(four(x, col), four(x, col + 4))),
@@ -101,7 +101,7 @@ static int32_t dot_row(const int8_t *v, const uint16_t *col, int64_t left, const
 static __m128i dot_four(const int8_t *v, int64_t bytes, const uint16_t *col, int64_t left,
                         const uint8_t *x)
 {
-    __m256i sum = ZERO;
+    __m256i sum = _mm256_setzero_si256();
     for (; left >= 2; left -= 2, col += 2, v += 2 * bytes) {
         _mm_prefetch((const char *)v + AHEAD, _MM_HINT_T0);
         __m256i both = words_of(_mm_loadu_si128((const __m128i *)v),
@@ -156,6 +156,7 @@ static const lac_panel_family family = {
     .outputs = 64,
     .moves = &lac_panel_moves_avx2,
     .tile = block_tile,
+    .starts = true,
     .dot = dot,
     .sum = lac_block_i8_sum,
     .can_run = lac_block_i8_can_run,

@@ -1,5 +1,6 @@
 /* Products at chosen places with AVX2: 16 elements of a key, widened to words, meet those of every
- * query; sums of four queries are joined by horizontal additions. */
+ * query. Eight registers of sums, of all queries with as many keys as fit, are joined at the end.
+ */
 #if defined(__AVX2__)
 #include <immintrin.h>
 #include <stdbool.h>
@@ -14,72 +15,82 @@ typedef struct queries {
     _Alignas(32) int16_t chunk[LAC_SDDMM_DIM / 16 * 8 * 16]; /* [dim / 16][v][16] */
 } queries;
 
-static void place(queries *q, int v, int row, const int8_t *from, int64_t dim)
+static void begin(queries *q, int v, const int8_t *query, int64_t stride, int64_t dim)
 {
-    for (int64_t k = 0; k < dim; k += 16) {
-        int16_t *to = q->chunk + (k / 16 * v + row) * 16;
-        for (int64_t i = 0; i < 16; i++)
-            to[i] = from && k + i < dim ? from[k + i] : 0;
-    }
+    for (int64_t k = 0; k < dim; k += 16)
+        for (int i = 0; i < v; i++)
+            _mm256_store_si256(
+                (__m256i *)(q->chunk + (k / 16 * v + i) * 16),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(query + i * stride + k))));
 }
 
-SDDMM_INLINE void chunk(__m256i sum[8], const queries *q, int v, const int8_t *key, int64_t k)
+/* In its register: GCC would add products first and run out of registers. */
+#define IN_REGISTER(sum) __asm__("" : "+x"(sum))
+
+SDDMM_INLINE void step(__m256i sum[8], const queries *q, int v, const int8_t *const *key, int64_t k)
 {
-    __m256i x = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)key));
+    __m256i x[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 8 / v; j++)
+        x[j] = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(key[j] + k)));
 #pragma GCC unroll 8
     for (int i = 0; i < v; i++) {
         const int16_t *from = q->chunk + (k / 16 * v + i) * 16;
         __m256i y = _mm256_load_si256((const __m256i *)from);
-        sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(x, y));
-        __asm__("" : "+x"(sum[i])); /* GCC would add products first and run out of registers */
+#pragma GCC unroll 4
+        for (int j = 0; j < 8 / v; j++) {
+            __m256i *s = &sum[i * (8 / v) + j];
+            *s = _mm256_add_epi32(*s, _mm256_madd_epi16(x[j], y));
+            IN_REGISTER(*s);
+        }
     }
 }
 
-SDDMM_INLINE void group(const queries *q, int v, int64_t dim, const int8_t *key, const int32_t c[8],
-                        int32_t *out)
+/* Sums of each of eight registers. */
+SDDMM_INLINE __m256i join(const __m256i s[8])
 {
-    for (int j = 0; j < 8; j++) {
-        __m256i sum[8];
-        const int8_t *at = key + c[j] * dim;
-        int64_t k = 0;
+    __m256i a = _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
+    __m256i b = _mm256_hadd_epi32(_mm256_hadd_epi32(s[4], s[5]), _mm256_hadd_epi32(s[6], s[7]));
+    return _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20),
+                            _mm256_permute2x128_si256(a, b, 0x31));
+}
+
+/* 8 / v keys, to[v][8]. */
+SDDMM_INLINE void some(const queries *q, int v, int64_t dim, const int8_t *const *key, int32_t *to)
+{
+    __m256i sum[8];
+    _Alignas(32) int32_t all[8];
+    int64_t k = 0;
 #pragma GCC unroll 8
-        for (int i = 0; i < v; i++)
-            sum[i] = _mm256_setzero_si256();
-        for (; k + 16 <= dim; k += 16)
-            chunk(sum, q, v, at + k, k);
-        if (k < dim) {
-            int8_t last[16] = {0};
-            memcpy(last, at + k, (size_t)(dim - k));
-            chunk(sum, q, v, last, k);
-        }
-#pragma GCC unroll 2
-        for (int i = 0; i < v; i += 4) {
-            __m256i zero = _mm256_setzero_si256();
-            __m256i a = _mm256_hadd_epi32(sum[i], sum[i + 1]);
-            __m256i b = v == 2 ? zero : _mm256_hadd_epi32(sum[i + 2], sum[i + 3]);
-            __m256i ab = _mm256_hadd_epi32(a, b);
-            _Alignas(16) int32_t four[4];
-            _mm_store_si128((__m128i *)four, _mm_add_epi32(_mm256_castsi256_si128(ab),
-                                                           _mm256_extracti128_si256(ab, 1)));
-            for (int n = 0; n < 4 && i + n < v; n++)
-                out[8 * (i + n) + j] = four[n];
-        }
+    for (int i = 0; i < 8; i++)
+        sum[i] = _mm256_setzero_si256();
+    for (; k + 16 <= dim; k += 16)
+        step(sum, q, v, key, k);
+    if (k < dim) {
+        _Alignas(16) int8_t last[4][16] = {{0}};
+        for (int j = 0; j < 8 / v; j++)
+            memcpy(last[j], key[j] + k, (size_t)(dim - k));
+        const int8_t *const at[4] = {last[0] - k, last[1] - k, last[2] - k, last[3] - k};
+        step(sum, q, v, at, k);
     }
+    _mm256_store_si256((__m256i *)all, join(sum));
+#pragma GCC unroll 8
+    for (int i = 0; i < v; i++)
+        memcpy(to + 8 * i, all + i * (8 / v), 8 / (size_t)v * sizeof *to);
 }
 
-SDDMM_INLINE void products(const queries *q, int v, int64_t dim, const int8_t *key,
-                           const int32_t *c, const int32_t *sum, int groups, int32_t *out)
+SDDMM_INLINE void products(const queries *q, int v, const int8_t *query, int64_t stride,
+                           int64_t dim, const int8_t *const *key, int count, int32_t *out)
 {
-    (void)sum;
-    for (int i = 0; i < groups; i++, c += 8, out += 8 * v)
-        group(q, v, dim, key, c, out);
+    (void)query, (void)stride;
+    for (int at = 0; at < count; at += 8 / v)
+        some(q, v, dim, key + at, out + at / 8 * 8 * v + at % 8);
 }
 
 /* Measured on one core of an AMD EPYC (family 25, model 17): 64 elements, strips of 8. */
 #define NAME          "sddmm_sr_bcrs_s8_avx2"
 #define ISA           LAC_ISA_AVX2
 #define ROW           lac_kernel_sddmm_sr_bcrs_s8_avx2
-#define KEY_SUMS      0
 #define SECONDS       (1 / 50e9)
 #define SECONDS_STRIP 5e-8
 #include "cpu/sddmm_body.inc"

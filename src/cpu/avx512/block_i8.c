@@ -16,7 +16,7 @@ static inline __attribute__((always_inline)) __m512i spread(const int8_t *p)
 }
 
 #define VECTOR                 __m512i
-#define ZERO                   _mm512_setzero_si512()
+#define ALL(p)                 _mm512_set1_epi32(*(p))
 #define COLUMNS                16
 #define BYTES                  __m512i
 #define LOAD(p)                _mm512_loadu_si512(p)
@@ -28,17 +28,18 @@ static inline __attribute__((always_inline)) __m512i spread(const int8_t *p)
 
 #define ROW block_row
 
-/* Blocks [at, end) of an output of 1 x 4 blocks; the weights of four of them are loaded at once.
- * `more`: sums are added to. */
+/* Blocks [at, end) of an output of 1 x 4 blocks; the weights of four of them are loaded at once. */
 static inline __attribute__((always_inline)) void
 block_row(const lac_block_i8 *w, int64_t at, int64_t end, const lac_panel_source *source,
-          const bool window, const bool more, int32_t *sums)
+          const bool window, const int32_t *start, int32_t *sums)
 {
     const uint16_t *col = w->col + at;
     const int8_t *v = w->values + 4 * at;
     int64_t left = end - at;
-    __m512i sum0 = ZERO, sum1 = ZERO, sum2 = ZERO, sum3 = ZERO;
-    if (more) {
+    __m512i sum0, sum1, sum2, sum3;
+    if (start) {
+        sum0 = sum1 = sum2 = sum3 = ALL(start);
+    } else {
         sum0 = _mm512_loadu_si512(sums);
         sum1 = _mm512_loadu_si512(sums + 16);
         sum2 = _mm512_loadu_si512(sums + 32);
@@ -220,6 +221,7 @@ static const lac_panel_family family = {
     .outputs = 64,
     .moves = &lac_panel_moves_avx512,
     .tile = block_tile,
+    .starts = true,
     .dot = dot,
     .sum = lac_block_i8_sum,
     .can_run = lac_block_i8_can_run,

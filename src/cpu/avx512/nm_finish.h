@@ -39,6 +39,16 @@ static __attribute__((noinline)) void lac_nm_finish_any(const lac_epilogue *e, i
             }
             x = _mm512_cvtepi32_ps(sum);
         }
+        if (e->step_scale) {
+            x = _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(k, e->step_scale + col),
+                                _mm512_maskz_loadu_ps(k, e->step_bias + col));
+            x = _mm512_max_ps(x, _mm512_set1_ps(e->step_low)); /* of NaN, the second */
+            x = _mm512_min_ps(x, _mm512_set1_ps(e->step_high));
+            __m512i byte =
+                _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(e->output_zero));
+            _mm_mask_storeu_epi8((uint8_t *)e->output + at, k, _mm512_cvtepi32_epi8(byte));
+            continue;
+        }
         if (!plain) {
             float out[16] __attribute__((aligned(64)));
             _mm512_store_ps(out, x);

@@ -122,7 +122,8 @@ static lac_status post_ops(const lac_layer *layer, const dnnl_memory_desc_t *res
         DNNL_TRY(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_swish, 1, 0));
         break;
     }
-    if (layer->output.dtype != LAC_F32) /* then rounded to nearest even and saturated */
+    if (layer->output.dtype != LAC_F32 &&
+        layer->output.dtype != LAC_I32) /* then rounded to nearest even and saturated */
         DNNL_TRY(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_linear, 1 / layer->output_scale,
                                               (float)layer->output_zero));
     return LAC_OK;
@@ -134,7 +135,7 @@ static lac_status attributes(const product *w, const lac_layer *layer,
 {
     DNNL_TRY(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user));
     const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
-    if (x->tensor.dtype != LAC_F32) {
+    if (layer->output.dtype != LAC_I32 && x->tensor.dtype != LAC_F32) {
         int64_t n = layer->operand[LAC_ROLE_WEIGHTS].scale_count > 1 ? w->g.k : 1;
         float *scales = lac_alloc((size_t)n, sizeof *scales, err);
         if (!scales)
@@ -145,9 +146,9 @@ static lac_status attributes(const product *w, const lac_layer *layer,
             dnnl_primitive_attr_set_output_scales(attr, n, n > 1 ? 1 << 1 : 0, scales);
         lac_free(scales);
         DNNL_TRY(status);
-        if (x->zero_point != 0)
-            DNNL_TRY(dnnl_primitive_attr_set_zero_points(attr, DNNL_ARG_SRC, 1, 0, &x->zero_point));
     }
+    if (x->zero_point != 0)
+        DNNL_TRY(dnnl_primitive_attr_set_zero_points(attr, DNNL_ARG_SRC, 1, 0, &x->zero_point));
     dnnl_post_ops_t ops;
     DNNL_TRY(dnnl_post_ops_create(&ops));
     lac_status status = post_ops(layer, residual, ops, err);
@@ -367,8 +368,10 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
         reason = "bias is not a float32 constant";
     else if (weights->tensor.dtype != expected)
         reason = "type of the weights";
-    else if (layer->output.dtype == LAC_I32)
-        reason = "output is int32";
+    else if (layer->output.dtype == LAC_I32 &&
+             (bias->dtype != LAC_NONE || residual->dtype != LAC_NONE ||
+              layer->activation != LAC_ACT_NONE))
+        reason = "sums of int32 with more than a product";
     else if (layer->input_layout != LAC_LAYOUT_ROWS || layer->output_layout != LAC_LAYOUT_ROWS)
         reason = "activations stand in another layout";
     else if (weights->zero_point != 0)

@@ -11,7 +11,8 @@ static void tile(const lac_packed *packed, int64_t begin, int64_t end,
     for (int64_t n = begin; n < end; n++) {
         int32_t *sum = (int32_t *)sums + (n - begin) * LAC_PANEL_COLUMNS;
         int64_t strip = n / w.r;
-        memset(sum, 0, (size_t)columns * sizeof *sum);
+        for (int c = 0; c < columns; c++)
+            sum[c] = source->start[n - begin];
         for (int64_t at = w.start[strip]; at < w.start[strip + 1]; at++)
             for (int64_t q = 0; q < lac_block_i8_words(&w, w.col[at]); q++) {
                 const int8_t *v = w.values + at * w.bytes + 4 * (n % w.r * w.quads + q);
@@ -40,6 +41,7 @@ static const lac_panel_family family = {
     .outputs = 64,
     .moves = &lac_panel_moves_ref,
     .tile = tile,
+    .starts = true,
     .dot = lac_block_i8_dot,
     .sum = lac_block_i8_sum,
     .can_run = lac_block_i8_can_run,

@@ -7,7 +7,7 @@
 #include "core/clones.h"
 #include "core/memory.h"
 #include "core/parallel.h"
-#include "cpu/math.h"
+#include "cpu/epilogue.h"
 
 #include <lacuna/kernel.h>
 
@@ -54,7 +54,9 @@ static inline void integer_store(const lac_product *w, int64_t channel, int64_t 
     const lac_layer *layer = w->layer;
     const lac_operand *x = &layer->operand[LAC_ROLE_ACTIVATIONS];
     const lac_operand *weights = &layer->operand[LAC_ROLE_WEIGHTS];
-    float real[LAC_PANEL];
+    const float *bias = layer->operand[LAC_ROLE_BIAS].tensor.data;
+    float real[LAC_PANEL], step, add, low, high;
+    bool steps = lac_counts_steps(layer, &low, &high);
     if (layer->output.dtype == LAC_I32) {
         for (int j = 0; j < n; j++)
             ((int32_t *)layer->output.data)[y + j * w->y_k] = sum[j];
@@ -65,8 +67,15 @@ static inline void integer_store(const lac_product *w, int64_t channel, int64_t 
         if (weights->scale_count)
             scale *= weights->scale[weights->scale_count > 1 ? channel + j : 0];
         real[j] = (float)sum[j] * scale;
+        if (!steps)
+            continue;
+        lac_step_of(scale, bias ? bias[channel + j] : 0, layer->output_scale, &step, &add);
+        store_integer(&layer->output, y + j * w->y_k,
+                      (double)nearbyintf(lac_step((float)sum[j], step, add, low, high)) +
+                          layer->output_zero);
     }
-    lac_product_finish(w, channel, y, n, real);
+    if (!steps)
+        lac_product_finish(w, channel, y, n, real);
 }
 
 #define X       float
