@@ -113,8 +113,7 @@ double lac_panel_cost(const lac_panel_family *family, const lac_layer *layer)
         seconds += SECONDS_PER_GATHER / LAC_PANEL_COLUMNS * columns *
                    (double)(family->integer ? shape.k / 4 : shape.k);
     }
-    bool plain =
-        layer->input_layout == LAC_LAYOUT_ROWS && layer->output_layout == LAC_LAYOUT_ROWS;
+    bool plain = layer->input_layout == LAC_LAYOUT_ROWS && layer->output_layout == LAC_LAYOUT_ROWS;
     seconds += family->seconds(packed, plain || columns > 16 ? (int64_t)columns : 16);
     if (layer->input_layout == LAC_LAYOUT_ROWS)
         seconds += (family->integer ? SECONDS_PER_BYTE : SECONDS_PER_FLOAT) * inputs;

@@ -190,8 +190,7 @@ static lac_status unpack_graph(const lac_packed *packed, lac_graph *graph, const
     LAC_TRY(lac_codebook_of(packed, &c, err));
     int64_t p = c.panels, b = c.blocks, last = 5;
     int u, v, parts[4], count = 0, pair[2];
-    LAC_TRY(
-        lac_body_bits(graph, field[CODES], 1, code_bytes(&c), 8 * code_bytes(&c), 1, &v, err));
+    LAC_TRY(lac_body_bits(graph, field[CODES], 1, code_bytes(&c), 8 * code_bytes(&c), 1, &v, err));
     LAC_TRY(lac_body_cast(graph, v, LAC_I32, &v, err));
     LAC_TRY(lac_body_reshape(graph, v, 6, (int64_t[]){p, b, c.bits, LAC_CODEBOOK_OUTPUTS, 4, 8}, &u,
                              err));

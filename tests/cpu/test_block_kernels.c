@@ -1,7 +1,7 @@
-/* Kernels of int8 weights in blocks and of shared int8 values, every instruction set of this machine:
- * matrices in every layout of activations, windows of convolutions, blocks that the matrix does not
- * divide, codes of every width. Integers
- * equal sums in 64 bits; floats and bytes equal the same steps done one by one, bit for bit. */
+/* Kernels of int8 weights in blocks and of shared int8 values, every instruction set of this
+ * machine: matrices in every layout of activations, windows of convolutions, blocks that the matrix
+ * does not divide, codes of every width. Integers equal sums in 64 bits; floats and bytes equal the
+ * same steps done one by one, bit for bit. */
 #include "core/memory.h"
 #include "core/random.h"
 #include "cpu/epilogue.h"

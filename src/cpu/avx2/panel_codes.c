@@ -1,5 +1,6 @@
 /* Weights of few bits with AVX2: up to 16 floats in registers, int8 values by vpshufb. Bytes are
- * multiplied as 16-bit numbers, bytes 0 and 2 of a word, then 1 and 3: vpmaddubsw would saturate. */
+ * multiplied as 16-bit numbers, bytes 0 and 2 of a word, then 1 and 3: vpmaddubsw would saturate.
+ */
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 
@@ -109,26 +110,26 @@ INLINE __m256 widen(const int8_t *p)
 
 #include "cpu/panel_codes_lookup.inc"
 
-#define MOVES             lac_panel_moves_avx2
-#define WIDEN(p)          widen(p)
-#define HALF              __m256
-#define HALF_ZERO         _mm256_setzero_ps()
-#define HALF_STORE(p, v)  _mm256_storeu_ps(p, v)
-#define HALF_FMA(w, x, s) _mm256_fmadd_ps(widen(w), _mm256_loadu_ps(x), s)
-#define CODES_VECTOR      __m256i
-#define CODES_COLUMNS     8
-#define CODES_ZEROS       _mm256_setzero_si256()
-#define CODES_LOADS(p)    _mm256_loadu_si256((const __m256i *)(p))
-#define CODES_STORES(p, v) _mm256_storeu_si256((__m256i *)(p), v)
-#define CODES_BYTES       pair
-#define CODES_LOAD(p)     bytes_of(_mm256_loadu_si256((const __m256i *)(p)))
-#define CODES_ELEMENT     element
-#define CODES_WORD        pair
-#define CODES_SPREAD(p)   spread(p)
-#define CODES_STEP(s, x, w) step(s, x, w)
-#define CODES_WIDE        2
-#define CODES_ROWS_NARROW 4
-#define CODES_WIDE_NARROW 2
+#define MOVES                 lac_panel_moves_avx2
+#define WIDEN(p)              widen(p)
+#define HALF                  __m256
+#define HALF_ZERO             _mm256_setzero_ps()
+#define HALF_STORE(p, v)      _mm256_storeu_ps(p, v)
+#define HALF_FMA(w, x, s)     _mm256_fmadd_ps(widen(w), _mm256_loadu_ps(x), s)
+#define CODES_VECTOR          __m256i
+#define CODES_COLUMNS         8
+#define CODES_ZEROS           _mm256_setzero_si256()
+#define CODES_LOADS(p)        _mm256_loadu_si256((const __m256i *)(p))
+#define CODES_STORES(p, v)    _mm256_storeu_si256((__m256i *)(p), v)
+#define CODES_BYTES           pair
+#define CODES_LOAD(p)         bytes_of(_mm256_loadu_si256((const __m256i *)(p)))
+#define CODES_ELEMENT         element
+#define CODES_WORD            pair
+#define CODES_SPREAD(p)       spread(p)
+#define CODES_STEP(s, x, w)   step(s, x, w)
+#define CODES_WIDE            2
+#define CODES_ROWS_NARROW     4
+#define CODES_WIDE_NARROW     2
 #define ELEMENT_OF(quads, to) elements_of(quads, to)
 
 /* Measured on one core of an AMD EPYC (family 25, model 17): seconds per weight. */

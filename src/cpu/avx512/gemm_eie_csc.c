@@ -5,6 +5,7 @@
 
 #include "cpu/gemm_eie_csc.inc"
 
-LAC_PACKED_ROWS(eie_csc_f32_avx512, "eie-csc", LAC_F32, LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI, csc,
+LAC_PACKED_ROWS(eie_csc_f32_avx512, "eie-csc", LAC_F32,
+                LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI, csc,
                 "sparse columns, driven by activations")
 #endif

@@ -79,26 +79,26 @@ INLINE __m256 half_fma(const int8_t *w, const float *x, __m256 sum)
 
 #include "cpu/panel_codes_lookup.inc"
 
-#define MOVES             lac_panel_moves_avx512
-#define WIDEN(p)          widen(p)
-#define HALF              __m256
-#define HALF_ZERO         _mm256_setzero_ps()
-#define HALF_STORE(p, v)  _mm256_storeu_ps(p, v)
-#define HALF_FMA          half_fma
-#define CODES_VECTOR      __m512i
-#define CODES_COLUMNS     16
-#define CODES_ZEROS       _mm512_setzero_si512()
-#define CODES_LOADS(p)    _mm512_loadu_si512(p)
-#define CODES_STORES(p, v) _mm512_storeu_si512(p, v)
-#define CODES_BYTES       __m512i
-#define CODES_LOAD(p)     _mm512_loadu_si512(p)
-#define CODES_ELEMENT     int32_t
-#define CODES_WORD        __m512i
-#define CODES_SPREAD(p)   _mm512_set1_epi32(*(p))
-#define CODES_STEP(s, x, w) dot4(s, x, w)
-#define CODES_WIDE        4
-#define CODES_ROWS_NARROW 8
-#define CODES_WIDE_NARROW 1
+#define MOVES                 lac_panel_moves_avx512
+#define WIDEN(p)              widen(p)
+#define HALF                  __m256
+#define HALF_ZERO             _mm256_setzero_ps()
+#define HALF_STORE(p, v)      _mm256_storeu_ps(p, v)
+#define HALF_FMA              half_fma
+#define CODES_VECTOR          __m512i
+#define CODES_COLUMNS         16
+#define CODES_ZEROS           _mm512_setzero_si512()
+#define CODES_LOADS(p)        _mm512_loadu_si512(p)
+#define CODES_STORES(p, v)    _mm512_storeu_si512(p, v)
+#define CODES_BYTES           __m512i
+#define CODES_LOAD(p)         _mm512_loadu_si512(p)
+#define CODES_ELEMENT         int32_t
+#define CODES_WORD            __m512i
+#define CODES_SPREAD(p)       _mm512_set1_epi32(*(p))
+#define CODES_STEP(s, x, w)   dot4(s, x, w)
+#define CODES_WIDE            4
+#define CODES_ROWS_NARROW     8
+#define CODES_WIDE_NARROW     1
 #define ELEMENT_OF(quads, to) memcpy(to, quads, sizeof(quads))
 
 /* Measured on one core of an AMD EPYC (family 25, model 17): seconds per weight. */
