@@ -129,10 +129,6 @@ typedef struct bench_case {
         .target = NAN                                                                              \
     }
 #define INT8(name_) NETWORK(#name_ ".int8", #name_ "/model.onnx", "int8")
-#define DENSE                                                                                      \
-    {                                                                                              \
-        .density = 1                                                                               \
-    }
 
 static const bench_case cases[] = {
     CSR(50, 1.65, 1.1),
