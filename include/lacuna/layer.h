@@ -92,6 +92,7 @@ typedef struct lac_layer {
     bool channels_last;
     lac_layout input_layout;  /* of the activations */
     lac_layout output_layout; /* of the output and the residual */
+    bool residual_in_place;   /* the output is written over the residual */
     /* Attention: factor on Q K^T, e.g. 1/sqrt(dim); 0: not given. The integer reference has uint8
      * probabilities in units of 1/256, so that its output counts scale_v / 256. */
     double softmax_scale;

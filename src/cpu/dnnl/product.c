@@ -94,7 +94,9 @@ static float scale_of(const lac_layer *layer, int64_t n)
 static lac_status post_ops(const lac_layer *layer, const dnnl_memory_desc_t *residual,
                            dnnl_post_ops_t ops, lac_error *err)
 {
-    if (layer->operand[LAC_ROLE_RESIDUAL].tensor.dtype == LAC_F32)
+    if (layer->residual_in_place)
+        DNNL_TRY(dnnl_post_ops_append_sum(ops, 1));
+    else if (layer->operand[LAC_ROLE_RESIDUAL].tensor.dtype == LAC_F32)
         DNNL_TRY(dnnl_post_ops_append_binary(ops, dnnl_binary_add, residual));
     switch (layer->activation) {
     case LAC_ACT_NONE:
@@ -309,7 +311,7 @@ static lac_status fill(product *w, const lac_layer *layer, lac_error *err)
                 ((float *)w->bias)[n] /= scale_of(layer, n);
         LAC_TRY(add_memory(w, BIAS, DNNL_ARG_BIAS, &md[BIAS], w->bias, err));
     }
-    if (layer->operand[LAC_ROLE_RESIDUAL].tensor.dtype == LAC_F32)
+    if (layer->operand[LAC_ROLE_RESIDUAL].tensor.dtype == LAC_F32 && !layer->residual_in_place)
         LAC_TRY(add_memory(w, RESIDUAL, DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
                            &md[RESIDUAL], NULL, err));
     const dnnl_memory_desc_t *scratch =
@@ -442,7 +444,8 @@ static size_t product_bytes(const void *state)
                                  .prepare = product_prepare,                                       \
                                  .run = product_run,                                               \
                                  .release = product_release,                                       \
-                                 .state_bytes = product_bytes};
+                                 .state_bytes = product_bytes,                                     \
+                                 .residual_in_place = true};
 /* Without VNNI the library adds pairs of byte products in 16 bits, which saturate: sums are to be
  * exact. */
 #define BYTES (LAC_ISA_LIBRARY | LAC_ISA_VNNI)
