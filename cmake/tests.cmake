@@ -1,5 +1,5 @@
 # Every tests/**/test_*.c is one program; every tests/fuzz/fuzz_*.c one fuzz target, whose corpus
-# an ordinary test replays; every bench/*.c one program.
+# an ordinary test replays; every bench/*.c one program, every folder bench/*/ with C files another.
 enable_testing()
 if(LACUNA_TESTS)
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
@@ -62,8 +62,12 @@ endforeach()
 
 if(LACUNA_BENCH)
   file(GLOB BENCH_SOURCES CONFIGURE_DEPENDS bench/*.c)
-  foreach(source IN LISTS BENCH_SOURCES)
+  file(GLOB BENCH_KERNELS CONFIGURE_DEPENDS bench/kernels/*.c)
+  foreach(source IN LISTS BENCH_SOURCES ITEMS kernels)
     get_filename_component(name ${source} NAME_WE)
+    if(name STREQUAL kernels)
+      set(source ${BENCH_KERNELS})
+    endif()
     add_executable(bench_${name} ${source})
     target_include_directories(bench_${name} PRIVATE src)
     target_link_libraries(bench_${name} PRIVATE lacuna_static)

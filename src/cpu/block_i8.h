@@ -9,6 +9,7 @@
 typedef struct lac_block_i8 {
     int64_t r, quads;      /* rows of a block; words of a block row */
     int64_t bytes;         /* of a block */
+    int64_t strips;        /* of r rows */
     int64_t groups;        /* of four columns; the last block may be wider than the matrix */
     const uint32_t *start; /* [strips + 1] */
     const uint16_t *col;
@@ -21,6 +22,7 @@ static inline lac_block_i8 lac_block_i8_of(const lac_packed *packed)
     return (lac_block_i8){r,
                           c / 4,
                           r * c,
+                          (packed->rows + r - 1) / r,
                           (packed->cols + 3) / 4,
                           packed->field[0].data,
                           packed->field[1].data,

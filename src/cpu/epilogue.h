@@ -21,7 +21,7 @@ typedef struct lac_epilogue {
     int32_t output_zero;
     /* Integer sums that become bytes with nothing but a clip on the way: the byte is
      * round(sum * step_scale[n] + step_bias[n]), rounded once before, within [step_low, step_high],
-     * + output_zero; see lac_step. NULL: whatever is not like that. */
+     * + output_zero; see lac_steps. NULL: whatever is not like that. */
     const float *step_scale, *step_bias; /* [n] */
     float step_low, step_high;
 } lac_epilogue;
@@ -30,7 +30,7 @@ typedef struct lac_epilogue {
  * in Jacob et al., Quantization and training of neural networks for efficient integer-arithmetic-
  * only inference (2018), section 2.2, instead of a division for every output. The multiplication
  * and addition are rounded together on every instruction set. */
-static inline float lac_step(float sum, float scale, float bias, float low, float high)
+static inline float lac_steps(float sum, float scale, float bias, float low, float high)
 {
     float q = __builtin_fmaf(sum, scale, bias);
     q = q > low ? q : low;
@@ -38,8 +38,8 @@ static inline float lac_step(float sum, float scale, float bias, float low, floa
 }
 
 /* Scale and bias of an output in its steps. What is no number becomes the least byte. */
-static inline void lac_step_of(float scale, float bias, float output_scale, float *step_scale,
-                               float *step_bias)
+static inline void lac_steps_of(float scale, float bias, float output_scale, float *step_scale,
+                                float *step_bias)
 {
     *step_scale = scale / output_scale;
     *step_bias = bias / output_scale;
@@ -138,9 +138,9 @@ LAC_EPILOGUE lac_epilogue_integers(const lac_epilogue *e, int64_t row, int64_t c
     if (e->step_scale) {
         uint8_t *to = (uint8_t *)e->output + row * e->n + col;
         for (int j = 0; j < count; j++)
-            to[j] = (uint8_t)((int32_t)nearbyintf(lac_step((float)sum[j], e->step_scale[col + j],
-                                                           e->step_bias[col + j], e->step_low,
-                                                           e->step_high)) +
+            to[j] = (uint8_t)((int32_t)nearbyintf(lac_steps((float)sum[j], e->step_scale[col + j],
+                                                            e->step_bias[col + j], e->step_low,
+                                                            e->step_high)) +
                               e->output_zero);
         return;
     }

@@ -98,6 +98,7 @@ double lac_nm_cost(const lac_layer *layer, double step);
                                                      .prepare = prefix##_##name_##_prepare,        \
                                                      .run = lac_nm_run,                            \
                                                      .release = lac_nm_release,                    \
-                                                     .state_bytes = lac_nm_bytes};
+                                                     .state_bytes = lac_nm_bytes,                  \
+                                                     .residual_in_place = true};
 
 #endif

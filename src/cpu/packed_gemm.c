@@ -150,8 +150,8 @@ static void count_in_steps(lac_epilogue *e, const lac_layer *layer, float *step)
     if (!lac_counts_steps(layer, &e->step_low, &e->step_high))
         return;
     for (int64_t n = 0; n < e->n; n++)
-        lac_step_of(e->scale ? e->scale[n] : 1, e->bias ? e->bias[n] : 0, e->output_scale, &step[n],
-                    &step[e->n + n]);
+        lac_steps_of(e->scale ? e->scale[n] : 1, e->bias ? e->bias[n] : 0, e->output_scale,
+                     &step[n], &step[e->n + n]);
     e->step_scale = step;
     e->step_bias = step + e->n;
 }

@@ -37,6 +37,18 @@ typedef struct panel_state {
     bool in_place;        /* sums are made in the output, panels of their own type */
 } panel_state;
 
+const lac_panel_moves *lac_panel_moves_here(void)
+{
+#if defined(__x86_64__)
+    uint32_t isa = 0;
+    if (lac_isa(&isa, NULL) == LAC_OK && (isa & LAC_ISA_AVX512))
+        return &lac_panel_moves_avx512;
+    if (isa & LAC_ISA_AVX2)
+        return &lac_panel_moves_avx2;
+#endif
+    return &lac_panel_moves_ref;
+}
+
 /* ---- which layers -----------------------------------------------------------------------------
  */
 
@@ -305,20 +317,32 @@ static bool gather_pays(const panel_state *w)
     return crooked;
 }
 
-/* Items are tiles times ranges of outputs; those of one tile follow one another, so that its
- * activations stay in the cache. */
+/* Tiles whose activations stay in a second-level cache together, at least one; of planes they are
+ * brought in line one by one. */
+enum { GROUP_BYTES = 448 * 1024 };
+
+static int64_t group_of(const panel_state *w)
+{
+    int64_t group = w->window ? 1 : GROUP_BYTES / (w->tile_stride + 1);
+    return group < 1 ? 1 : group;
+}
+
+/* Items are groups of tiles times ranges of outputs times the tiles of the group: the weights of a
+ * range come once for all of these, and the activations stay in the cache. */
 static void multiply(void *context, int64_t begin, int64_t end)
 {
     const panel_state *w = context;
     const lac_panel_family *family = w->family;
     int64_t ranges = (w->shape.n + family->outputs - 1) / family->outputs;
     int64_t columns = w->window ? w->tiles * LAC_PANEL_COLUMNS : w->shape.m;
-    int64_t width = LAC_PANEL_COLUMNS * w->unit, in_line = -1;
+    int64_t width = LAC_PANEL_COLUMNS * w->unit, in_line = -1, group = group_of(w);
     _Alignas(64) int32_t sums[LAC_PANEL_OUTPUTS][LAC_PANEL_COLUMNS];
     /* Without the memory it takes a little longer. */
     char *line = w->gather ? lac_alloc_raw((size_t)w->groups, (size_t)width, NULL) : NULL;
     for (int64_t item = begin; item < end; item++) {
-        int64_t tile = item / ranges, first = item % ranges * family->outputs;
+        int64_t start = item / (group * ranges) * group, rest = item - start * ranges;
+        int64_t tiles = w->tiles - start < group ? w->tiles - start : group;
+        int64_t tile = start + rest % tiles, first = rest / tiles * family->outputs;
         int64_t last = w->shape.n - first < family->outputs ? w->shape.n : first + family->outputs;
         int64_t column = tile * LAC_PANEL_COLUMNS, left = columns - column, row[LAC_PANEL_COLUMNS];
         int count = (int)(left < LAC_PANEL_COLUMNS ? left : LAC_PANEL_COLUMNS);

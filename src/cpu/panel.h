@@ -69,11 +69,16 @@ typedef struct lac_panel_moves {
     /* The same of token `row`: sums[outputs], which are overwritten. */
     void (*finish_token)(const lac_epilogue *e, bool integer, void *sums, int64_t row,
                          int64_t first, int outputs);
+    /* n floats as the bytes that e says, one behind the other. */
+    void (*quantise)(const lac_epilogue *e, const float *x, int64_t n, void *bytes);
 } lac_panel_moves;
 extern const lac_panel_moves lac_panel_moves_ref;
 #if defined(__x86_64__)
 extern const lac_panel_moves lac_panel_moves_avx2, lac_panel_moves_avx512;
 #endif
+
+/* Of the widest instruction set that may be used. */
+const lac_panel_moves *lac_panel_moves_here(void);
 
 typedef struct lac_panel_family {
     lac_layout layout; /* of the activations it multiplies: PANELS or QUADS */
@@ -121,7 +126,8 @@ size_t lac_panel_bytes(const void *state);
                                                      .prepare = family##_prepare,                  \
                                                      .run = lac_panel_run,                         \
                                                      .release = lac_panel_release,                 \
-                                                     .state_bytes = lac_panel_bytes};
+                                                     .state_bytes = lac_panel_bytes,               \
+                                                     .residual_in_place = true};
 #define LAC_PANEL_READS_LAC_F32 LAC_BIT(LAC_LAYOUT_PANELS)
 #define LAC_PANEL_READS_LAC_U8  LAC_BIT(LAC_LAYOUT_PANELS) | LAC_BIT(LAC_LAYOUT_QUADS)
 #define LAC_PANEL_READS_LAC_I8  LAC_BIT(LAC_LAYOUT_PANELS) | LAC_BIT(LAC_LAYOUT_QUADS)

@@ -46,12 +46,18 @@ enum {
     LAC_ATTENTION_COUNT
 };
 
-/* ---- fast bodies of operators (fast.c): same results as the row's run up to rounding ----------
- */
+/* ---- fast bodies of operators (fast*.c): same results as the row's run up to rounding
+ *
+ * They take activations, and write their output, in layouts between products, too. */
+typedef struct lac_fast {
+    uint32_t reads, writes; /* layouts besides LAC_LAYOUT_ROWS: LAC_BIT(layout)... */
+    lac_status (*run)(const lac_call *call, lac_layout in, lac_layout out, lac_error *err);
+} lac_fast;
 
 /* NULL: only the reference. */
-typedef lac_status (*lac_fast_run)(const lac_call *call, lac_error *err);
-lac_fast_run lac_fast_find(const lac_call *call);
+const lac_fast *lac_fast_find(const lac_call *call);
+const lac_fast *lac_fast_norm(const lac_call *call);       /* LayerNormalization */
+const lac_fast *lac_fast_interleave(const lac_call *call); /* Transpose of few channels */
 
 /* ---- plans ---------------------------------------------------------------------------------- */
 
@@ -59,7 +65,7 @@ typedef struct lac_step {
     const lac_node *node;
     const lac_op *op;
     int first_in, first_out; /* into plan->in, plan->out */
-    lac_fast_run fast;
+    const lac_fast *fast;
     bool is_layer;
     lac_layer layer;
     lac_packed *packed;       /* owned, of the weights */

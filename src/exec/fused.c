@@ -5,6 +5,7 @@
 #include "exec/pass.h"
 
 #include "core/clones.h"
+#include "core/memory.h"
 #include "core/parallel.h"
 #include "cpu/math.h"
 #include "op/conv.h"
@@ -42,9 +43,8 @@ static const lac_tensor *input(const lac_call *call, int i)
     return i < call->n_in ? call->in[i] : NULL;
 }
 
-/* Float32, or the bytes that the readers want; the scale is input `at`, the zero point behind it.
- */
-static lac_dtype output_dtype(const lac_call *call, int at)
+/* The bytes that readers want, or float32; the scale is input `at`, the zero point behind it. */
+static lac_dtype bytes_dtype(const lac_call *call, int at)
 {
     const lac_tensor *zero = input(call, at + 1);
     if (!input(call, at))
@@ -52,10 +52,27 @@ static lac_dtype output_dtype(const lac_call *call, int at)
     return zero ? zero->dtype : LAC_U8;
 }
 
+/* With a second output the bytes are that one. */
+static lac_dtype output_dtype(const lac_call *call, int at)
+{
+    return call->n_out > 1 ? LAC_F32 : bytes_dtype(call, at);
+}
+
+static void output_beside(const lac_call *call, int at)
+{
+    if (call->n_out < 2)
+        return;
+    call->out[1] =
+        lac_tensor_view(bytes_dtype(call, at), call->out[0].rank, call->out[0].dims, NULL);
+}
+
 static void output_scale(const lac_call *call, int at, lac_layer *layer)
 {
     const lac_tensor *scale = input(call, at), *zero = input(call, at + 1);
     layer->output.dtype = output_dtype(call, at);
+    if (call->n_out > 1)
+        layer->beside = lac_tensor_view(bytes_dtype(call, at), layer->output.rank,
+                                        layer->output.dims, call->out[1].data);
     if (scale && scale->data) {
         layer->output_scale = ((const float *)scale->data)[0];
         layer->output_zero = zero && zero->data ? (int32_t)lac_tensor_get(zero, 0) : 0;
@@ -114,6 +131,7 @@ static lac_status gemm_infer(const lac_call *call, lac_error *err)
                         (long long)x->dims[x->rank - 1], (long long)w->dims[rows]);
     call->out[0] = lac_tensor_view(output_dtype(call, LAC_IN_Y_SCALE), x->rank, x->dims, NULL);
     call->out[0].dims[x->rank - 1] = w->dims[!rows];
+    output_beside(call, LAC_IN_Y_SCALE);
     return LAC_OK;
 }
 
@@ -167,6 +185,7 @@ static lac_call plain_call(const lac_call *call, lac_tensor *x, const lac_tensor
     in[1] = input(call, 1);
     plain.in = in;
     plain.n_in = call->n_in < 2 ? call->n_in : 2;
+    plain.n_out = 1;
     return plain;
 }
 
@@ -183,6 +202,7 @@ static lac_status conv_infer(const lac_call *call, lac_error *err)
     call->out[0].dtype = output_dtype(call, LAC_IN_Y_SCALE);
     if (is_last(call))
         call->out[0] = permuted(&call->out[0], true);
+    output_beside(call, LAC_IN_Y_SCALE);
     return LAC_OK;
 }
 
@@ -297,6 +317,8 @@ typedef struct pool {
     lac_window g;
     int64_t channels;
     bool is_max, include_pad;
+    int64_t slices; /* of bytes: ranges of rows, each with a row of the input's width */
+    uint8_t *columns;
 } pool;
 
 static lac_status pool_read(const lac_call *call, pool *p, lac_error *err)
@@ -329,34 +351,52 @@ static lac_status pool_infer(const lac_call *call, lac_error *err)
     return LAC_OK;
 }
 
-/* The largest of bytes; int8 in the order of uint8 when `flip` is 128. */
-LAC_CLONES static void pool_byte_rows(void *context, int64_t begin, int64_t end)
+/* The larger of each two bytes, with `flip` xor-ed to those of x. */
+static inline void largest(uint8_t *restrict y, const uint8_t *restrict x, int64_t count,
+                           uint8_t flip)
 {
-    const pool *p = context;
+    for (int64_t i = 0; i < count; i++) {
+        uint8_t v = x[i] ^ flip;
+        y[i] = v > y[i] ? v : y[i];
+    }
+}
+
+/* The largest of bytes; int8 in the order of uint8 when `flip` is 128. An item is a row of outputs:
+ * first the rows of the window for all columns, then its columns. */
+LAC_CLONES static void pool_bytes(const pool *p, uint8_t *slice, int64_t begin, int64_t end)
+{
     const lac_window *g = &p->g;
     const uint8_t flip = p->call->in[0]->dtype == LAC_I8 ? 128 : 0;
-    int64_t c_count = p->channels;
+    const int64_t c_count = p->channels, width = g->in[2] * c_count;
     for (int64_t at = begin; at < end; at++) {
-        int64_t q = at % g->out[2], row = at / g->out[2] % g->out[1];
-        int64_t b = at / g->out[2] / g->out[1];
-        uint8_t *restrict y = (uint8_t *)p->call->out[0].data + at * c_count;
-        memset(y, 0, (size_t)c_count);
-        for (int64_t r = 0; r < g->kernel[1]; r++)
+        int64_t row = at % g->out[1], b = at / g->out[1];
+        const uint8_t *x = (const uint8_t *)p->call->in[0]->data + b * g->in[1] * width;
+        memset(slice, 0, (size_t)width);
+        for (int64_t r = 0; r < g->kernel[1]; r++) {
+            int64_t h = row * g->stride[1] - g->pad[1] + r * g->dilation[1];
+            if (h >= 0 && h < g->in[1])
+                largest(slice, x + h * width, width, flip);
+        }
+        for (int64_t q = 0; q < g->out[2]; q++) {
+            uint8_t *y = (uint8_t *)p->call->out[0].data + (at * g->out[2] + q) * c_count;
+            memset(y, 0, (size_t)c_count);
             for (int64_t s = 0; s < g->kernel[2]; s++) {
-                int64_t h = row * g->stride[1] - g->pad[1] + r * g->dilation[1];
                 int64_t w = q * g->stride[2] - g->pad[2] + s * g->dilation[2];
-                if (h < 0 || h >= g->in[1] || w < 0 || w >= g->in[2])
-                    continue;
-                const uint8_t *restrict x = (const uint8_t *)p->call->in[0]->data +
-                                            ((b * g->in[1] + h) * g->in[2] + w) * c_count;
-                for (int64_t c = 0; c < c_count; c++) {
-                    uint8_t v = x[c] ^ flip;
-                    y[c] = v > y[c] ? v : y[c];
-                }
+                if (w >= 0 && w < g->in[2])
+                    largest(y, slice + w * c_count, c_count, 0);
             }
-        for (int64_t c = 0; flip && c < c_count; c++)
-            y[c] ^= flip;
+            for (int64_t c = 0; flip && c < c_count; c++)
+                y[c] ^= flip;
+        }
     }
+}
+
+static void pool_slices(void *context, int64_t begin, int64_t end)
+{
+    const pool *p = context;
+    int64_t rows = p->call->out[0].dims[0] * p->g.out[1], width = p->g.in[2] * p->channels;
+    for (int64_t s = begin; s < end; s++)
+        pool_bytes(p, p->columns + s * width, rows * s / p->slices, rows * (s + 1) / p->slices);
 }
 
 LAC_CLONES static void pool_rows(void *context, int64_t begin, int64_t end)
@@ -399,9 +439,19 @@ static lac_status pool_run(const lac_call *call, lac_error *err)
 {
     pool p;
     LAC_TRY(pool_read(call, &p, err));
-    int64_t work = p.g.kernel[1] * p.g.kernel[2] * p.channels;
-    lac_parallel_for(call->out[0].dims[0] * p.g.out[1] * p.g.out[2], 1 + 32768 / (work + 1),
-                     call->in[0]->dtype == LAC_F32 ? pool_rows : pool_byte_rows, &p);
+    int64_t work = p.g.kernel[1] * p.g.kernel[2] * p.channels, rows = call->out[0].dims[0];
+    rows *= p.g.out[1];
+    if (call->in[0]->dtype == LAC_F32) {
+        lac_parallel_for(rows * p.g.out[2], 1 + 32768 / (work + 1), pool_rows, &p);
+        return LAC_OK;
+    }
+    p.slices = 1 + rows * p.g.out[2] * work / 65536;
+    p.slices = p.slices < lac_parallel_width() ? p.slices : lac_parallel_width();
+    p.columns = lac_alloc_raw((size_t)p.slices, (size_t)(p.g.in[2] * p.channels), err);
+    if (!p.columns)
+        return LAC_ERROR_MEMORY;
+    lac_parallel_for(p.slices, 1, pool_slices, &p);
+    lac_free(p.columns);
     return LAC_OK;
 }
 

@@ -125,13 +125,14 @@ static bool sums_fit(const lac_graph *graph, const pair *p, int axis)
     return true;
 }
 
-/* Where a CPU has no instruction for products of bytes, floats are faster than dense integers. */
-static bool pays(const lac_graph *graph, const pair *p)
+/* Where a CPU has no instruction for products of bytes, convolutions in groups have no kernel that
+ * is faster than floats; depthwise ones have. */
+static bool pays(const lac_graph *graph, const lac_node *node, const pair *p)
 {
     uint32_t isa;
     if (lac_isa(&isa, NULL) != LAC_OK || isa == 0 || (isa & LAC_ISA_VNNI))
         return true;
-    return is_unpack(graph, p->w) && graph->values[p->w].rank == 2;
+    return lac_node_int(node, "group", 1) == 1 || graph->values[p->w].dims[1].size == 1;
 }
 
 /* Matches MatMul, Gemm and Conv of the standard and of the fused kind. */
@@ -143,7 +144,7 @@ static bool match(const lac_graph *graph, const lac_node *node, pair *p)
         return false;
     int axis = conv || (gemm && lac_node_int(node, "transB", 0) != 0) ? 0 : 1;
     return match_x(graph, node->in[0], p) && match_w(graph, node->in[1], axis, p) &&
-           scales_fit(graph, p) && sums_fit(graph, p, axis) && pays(graph, p);
+           scales_fit(graph, p) && sums_fit(graph, p, axis) && pays(graph, node, p);
 }
 
 bool lac_is_integer_weight(const lac_graph *graph, const lac_node *node)

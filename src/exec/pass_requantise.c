@@ -3,9 +3,13 @@
  * whose output is read by one QuantizeLinear only writes the bytes itself: what it has in registers
  * as floats is rounded there, instead of going through memory twice.
  *
+ * Where others read the floats too (a residual), the bytes are a second output.
+ *
  * Same steps as QuantizeLinear takes, but for this: the dense library multiplies by the inverse of
  * the scale, so that a value on the edge between two steps may fall to the other side. */
 #include "exec/pass.h"
+
+#include "core/memory.h"
 
 #include <math.h>
 #include <string.h>
@@ -91,6 +95,38 @@ static lac_status move_all_up(lac_graph *graph, lac_error *err)
     return LAC_OK;
 }
 
+/* The first QuantizeLinear among several readers of `value`, or NULL. */
+static lac_node *one_quantiser(const lac_graph *graph, int value)
+{
+    for (int n = 0; n < graph->n_nodes; n++) {
+        lac_node *node = &graph->nodes[n];
+        if (node->op && lac_is_op(node, "QuantizeLinear") && node->in[0] == value &&
+            is_simple(graph, node))
+            return node;
+    }
+    return NULL;
+}
+
+/* Bytes as a second output of product `p`, where others read the floats. */
+static lac_status write_beside(lac_graph *graph, int p, lac_error *err)
+{
+    lac_node *product = &graph->nodes[p], *q = one_quantiser(graph, product->out[0]);
+    if (!q || lac_only_reader(graph, product->out[0]))
+        return LAC_OK;
+    int *out = lac_arena_alloc(graph->arena, 2, sizeof *out, err);
+    if (!out)
+        return LAC_ERROR_MEMORY;
+    product->in[LAC_IN_Y_SCALE] = q->in[1];
+    product->in[LAC_IN_Y_ZERO] = q->n_in > 2 ? q->in[2] : -1;
+    out[0] = product->out[0];
+    out[1] = q->out[0];
+    product->out = out;
+    product->n_out = 2;
+    graph->values[out[1]].producer = p;
+    lac_delete_node(q);
+    return LAC_OK;
+}
+
 lac_status lac_pass_requantise(lac_graph *graph, lac_error *err)
 {
     LAC_TRY(move_all_up(graph, err));
@@ -103,6 +139,8 @@ lac_status lac_pass_requantise(lac_graph *graph, lac_error *err)
             product->in[y_scale] >= 0 || product->in[x_scale] < 0)
             continue;
         lac_node *q = lac_only_reader(graph, product->out[0]);
+        if (!q && !attention)
+            LAC_TRY(write_beside(graph, p, err));
         if (!lac_is_op(q, "QuantizeLinear") || q->in[0] != product->out[0] || !is_simple(graph, q))
             continue;
         product->in[y_scale] = q->in[1];

@@ -366,22 +366,35 @@ static void find_roots(lac_plan *plan, const lac_session *session, life *l)
         l->death[plan->root[graph->outputs[i]]] = plan->n_steps;
 }
 
-/* Lets step s write over its first input where that is the input's last use. */
+/* Which input the output of the step may be written over, -1: none. An operator's first one (which
+ * may be given twice); the residual of a product, by kernels that say so. */
+static int written_over(const lac_step *step)
+{
+    if (!step->kernel)
+        return (step->op->flags & LAC_OP_INPLACE) && step->node->n_in > 0 ? 0 : -1;
+    bool product = step->node->n_in == LAC_IN_COUNT &&
+                   step->layer.operand[LAC_ROLE_RESIDUAL].tensor.dtype != LAC_NONE;
+    return product && step->kernel->residual_in_place ? LAC_IN_RESIDUAL : -1;
+}
+
+/* Lets step s write over an input where that is the input's last use. */
 static void merge_in_place(lac_plan *plan, const lac_graph *graph, life *l, int s)
 {
     const lac_step *step = &plan->steps[s];
     const lac_node *node = step->node;
-    if (!(step->op->flags & LAC_OP_INPLACE) || step->kernel || node->n_in < 1 || node->in[0] < 0 ||
-        node->out[0] < 0)
+    int over = written_over(step), value = over < 0 ? -1 : node->in[over];
+    if (value < 0 || node->out[0] < 0)
         return;
-    int from = plan->root[node->in[0]], to = plan->root[node->out[0]];
-    const lac_tensor *a = &plan->shapes.value[node->in[0]];
+    int from = plan->root[value], to = plan->root[node->out[0]];
+    const lac_tensor *a = &plan->shapes.value[value];
     const lac_tensor *b = &plan->shapes.value[node->out[0]];
     if (l->fixed[from] || l->death[from] != s || from == to ||
-        lac_tensor_bytes(a) != lac_tensor_bytes(b) || a->dtype != b->dtype)
+        lac_tensor_bytes(a) != lac_tensor_bytes(b) || a->dtype != b->dtype ||
+        plan->layout[value] != plan->layout[node->out[0]])
         return;
-    for (int i = 1; i < node->n_in; i++)
-        if (node->in[i] >= 0 && plan->root[node->in[i]] == from && node->in[i] != node->in[0])
+    for (int i = 0; i < node->n_in; i++)
+        if (i != over && node->in[i] >= 0 && plan->root[node->in[i]] == from &&
+            (step->kernel || node->in[i] != value))
             return;
     for (int v = 0; v < graph->n_values; v++)
         if (plan->root[v] == to)
@@ -480,8 +493,10 @@ static lac_status make_memory(lac_plan *plan, lac_session *session, lac_error *e
                             : LAC_ERROR_MEMORY;
     if (status == LAC_OK) {
         find_roots(plan, session, &l);
+        /* a watcher sees values later, a runner may write what it has yet to read */
         for (int s = 0; s < plan->n_steps && !session->options.watcher; s++)
-            merge_in_place(plan, graph, &l, s);
+            if (!plan->steps[s].kernel || !session->options.runner)
+                merge_in_place(plan, graph, &l, s);
         find_moving(plan, graph, &l);
         status = place(plan, graph->n_values, &l, err);
     }

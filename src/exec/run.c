@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/memory.h"
+#include "cpu/quantise.h"
 
 #include <string.h>
 
@@ -29,6 +30,8 @@ static lac_status run_layer(lac_plan *plan, lac_session *session, lac_step *step
         if (threads > 1)
             lac_threads_set(1);
         lac_status status = step->kernel->run(&step->layer, step->state, err);
+        if (status == LAC_OK && !step->kernel->beside)
+            lac_quantise_beside(&step->layer);
         if (threads > 1)
             lac_threads_set(threads);
         return status;
@@ -56,7 +59,9 @@ static lac_status run_step(lac_plan *plan, lac_session *session, lac_step *step,
                      .n_out = node->n_out,
                      .in = plan->in + step->first_in,
                      .out = plan->out + step->first_out};
-    return step->fast ? step->fast(&call, err) : step->op->run(&call, err);
+    if (!step->fast)
+        return step->op->run(&call, err);
+    return step->fast->run(&call, plan->layout[node->in[0]], plan->layout[node->out[0]], err);
 }
 
 static void watch(const lac_plan *plan, const lac_session *session, const lac_step *step)

@@ -10,38 +10,53 @@
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 16 };
+#define INLINE static inline __attribute__((always_inline))
 
-LAC_CLONES static float row_sum(const float *x, int64_t n)
+/* Sums in 64 parts, so that no addition waits for the one before; joined in a fixed order. */
+typedef float lanes __attribute__((vector_size(64)));
+enum { LANES = 16, PARTS = 4 };
+
+/* Sum of x[i] - mean, or of its square, over `n` elements. */
+INLINE float row_total(const float *x, int64_t n, float mean, bool square)
 {
-    float lane[LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lane[j] += x[i + j];
-    for (int j = 0; j < LANES; j++)
-        sum += lane[j];
-    for (; i < n; i++)
-        sum += x[i];
-    return sum;
+    lanes sum[PARTS] = {{0}, {0}, {0}, {0}}, part[PARTS];
+    float rest[PARTS * LANES];
+    for (int64_t i = 0; i < n; i += PARTS * LANES) {
+        const float *from = x + i;
+        if (n - i < PARTS * LANES) {
+            for (int j = 0; j < PARTS * LANES; j++)
+                rest[j] = i + j < n ? x[i + j] : mean;
+            from = rest;
+        }
+#pragma GCC unroll 4
+        for (int j = 0; j < PARTS; j++) {
+            memcpy(&part[j], from + j * LANES, sizeof part[j]);
+            part[j] -= mean;
+            sum[j] += square ? part[j] * part[j] : part[j];
+        }
+    }
+    sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+#define TURNED(...) __builtin_shufflevector(sum[0], sum[0], __VA_ARGS__)
+    sum[0] += TURNED(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    sum[0] += TURNED(4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    sum[0] += TURNED(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    sum[0] += TURNED(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+#undef TURNED
+    return sum[0][0];
 }
 
-LAC_CLONES static float row_squares(const float *x, int64_t n, float mean)
+INLINE float row_sum(const float *x, int64_t n)
 {
-    float lane[LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++)
-            lane[j] += (x[i + j] - mean) * (x[i + j] - mean);
-    for (int j = 0; j < LANES; j++)
-        sum += lane[j];
-    for (; i < n; i++)
-        sum += (x[i] - mean) * (x[i] - mean);
-    return sum;
+    return row_total(x, n, 0, false);
 }
 
-LAC_CLONES static void row_apply(const float *x, float *y, int64_t n, float mean, float factor,
-                                 const float *scale, const float *bias)
+INLINE float row_squares(const float *x, int64_t n, float mean)
+{
+    return row_total(x, n, mean, true);
+}
+
+INLINE void row_apply(const float *x, float *y, int64_t n, float mean, float factor,
+                      const float *scale, const float *bias)
 {
     if (scale && bias)
         for (int64_t i = 0; i < n; i++)
@@ -94,7 +109,7 @@ static lac_status layer_infer(const lac_call *call, lac_error *err)
     return lac_op_out_same(call, err);
 }
 
-static void layer_rows(void *context, int64_t begin, int64_t end)
+LAC_CLONES static void layer_rows(void *context, int64_t begin, int64_t end)
 {
     const layer_task *t = context;
     for (int64_t r = begin; r < end; r++) {
@@ -159,7 +174,7 @@ LAC_CLONES static void line(const float *x, float *y, int64_t n, float factor, f
         y[i] = x[i] * factor + offset;
 }
 
-static void channel_planes(void *context, int64_t begin, int64_t end)
+LAC_CLONES static void channel_planes(void *context, int64_t begin, int64_t end)
 {
     const channel_task *t = context;
     for (int64_t p = begin; p < end; p++) {

@@ -82,11 +82,18 @@ static void pad_part(void *context, int64_t begin, int64_t end)
             from += position * job->strides[d];
         }
         for (int64_t i = 0; i < length;) {
+            int64_t run = 1;
             if (!inside || map[i] < 0) {
-                memcpy(target + (size_t)i++ * size, &job->value, size);
+                while (i + run < length && (!inside || map[i + run] < 0))
+                    run++;
+                if (job->value == 0)
+                    memset(target + (size_t)i * size, 0, (size_t)run * size);
+                for (int64_t j = 0; job->value != 0 && j < run; j++)
+                    memcpy(target + (size_t)(i + j) * size, &job->value, size);
+                i += run;
                 continue;
             }
-            int64_t run = 1; /* consecutive sources are one copy */
+            /* consecutive sources are one copy */
             while (i + run < length && map[i + run] == map[i] + run)
                 run++;
             memcpy(target + (size_t)i * size,

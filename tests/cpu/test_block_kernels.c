@@ -235,8 +235,8 @@ static double finished(const sample *s, int64_t row, int64_t n, lac_dtype dtype,
     bytes.output.dtype = dtype;
     if (lac_counts_steps(&bytes, &least, &most)) {
         float step, bias = ((const float *)l->operand[LAC_ROLE_BIAS].tensor.data)[n];
-        lac_step_of(s->activation_scale * s->weight_scale[n], bias, l->output_scale, &step, &bias);
-        return (double)nearbyintf(lac_step((float)(int32_t)sum, step, bias, least, most)) +
+        lac_steps_of(s->activation_scale * s->weight_scale[n], bias, l->output_scale, &step, &bias);
+        return (double)nearbyintf(lac_steps((float)(int32_t)sum, step, bias, least, most)) +
                l->output_zero;
     }
     volatile float x = (float)(int32_t)sum, scale = s->activation_scale * s->weight_scale[n];

@@ -7,41 +7,45 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LANES         8
-#define ROWS          3
-#define ROWS_LESS     1
-#define ROWS_F32      6
-#define ROWS_F32_LESS 2
-#define VI            __m256i
-#define VF            __m256
-#define LOAD(p)       _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#define STORE(p, v)   _mm256_storeu_si256((__m256i *)(void *)(p), v)
-#define AND(a, b)     _mm256_and_si256(a, b)
-#define OR(a, b)      _mm256_or_si256(a, b)
-#define SUB8(a, b)    _mm256_sub_epi8(a, b)
-#define SRL16(v, n)   _mm256_srli_epi16(v, n)
-#define SRL32(v, n)   _mm256_srli_epi32(v, n)
-#define SET8(v)       _mm256_set1_epi8(v)
-#define SET32(v)      _mm256_set1_epi32(v)
-#define SUB32(a, b)   _mm256_sub_epi32(a, b)
-#define MUL32(a, b)   _mm256_mullo_epi32(a, b)
-#define LOAD8(p)      _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
-#define LOAD16(p)     _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
-#define FLOATS(v)     _mm256_cvtepi32_ps(v)
-#define FMA(a, b, c)  _mm256_fmadd_ps(a, b, c)
-#define MULF(a, b)    _mm256_mul_ps(a, b)
-#define SUBF(a, b)    _mm256_sub_ps(a, b)
-#define ADDF(a, b)    _mm256_add_ps(a, b)
-#define SETF(x)       _mm256_set1_ps(x)
-#define LOADF(p)      _mm256_loadu_ps(p)
-#define STOREF(p, v)  _mm256_storeu_ps(p, v)
+#define LANES           8
+#define IN_PLACE        0 /* vpmaddubsw would saturate */
+#define ROWS            3
+#define ROWS_LESS       1
+#define ROWS_F32        6
+#define ROWS_F32_LESS   2
+#define VI              __m256i
+#define VF              __m256
+#define REGISTER        "x"
+#define LOAD(p)         _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define STORE(p, v)     _mm256_storeu_si256((__m256i *)(void *)(p), v)
+#define AND(a, b)       _mm256_and_si256(a, b)
+#define OR_AND(a, v, m) _mm256_or_si256(a, _mm256_and_si256(v, m))
+#define SUB8(a, b)      _mm256_sub_epi8(a, b)
+#define SRL16(v, n)     _mm256_srli_epi16(v, n)
+#define SRL32(v, n)     _mm256_srli_epi32(v, n)
+#define SET8(v)         _mm256_set1_epi8(v)
+#define SET32(v)        _mm256_set1_epi32(v)
+#define SRA32(v, n)     _mm256_srai_epi32(v, n)
+#define ADD32(a, b)     _mm256_add_epi32(a, b)
+#define SUB32(a, b)     _mm256_sub_epi32(a, b)
+#define MUL32(a, b)     _mm256_mullo_epi32(a, b)
+#define LOAD8(p)        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
+#define LOAD16(p)       _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
+#define FLOATS(v)       _mm256_cvtepi32_ps(v)
+#define FMA(a, b, c)    _mm256_fmadd_ps(a, b, c)
+#define MULF(a, b)      _mm256_mul_ps(a, b)
+#define SUBF(a, b)      _mm256_sub_ps(a, b)
+#define ADDF(a, b)      _mm256_add_ps(a, b)
+#define SETF(x)         _mm256_set1_ps(x)
+#define LOADF(p)        _mm256_loadu_ps(p)
+#define STOREF(p, v)    _mm256_storeu_ps(p, v)
 #define SUM4(sum, c)                                                                               \
     _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), c),          \
                                             _mm256_set1_epi16(1)))
 #define MERGE(v, m, b)                                                                             \
     _mm256_castsi256_ps(                                                                           \
         _mm256_or_si256(_mm256_and_si256(v, _mm256_set1_epi32(m)), _mm256_set1_epi32(b)))
-#define DOT8(sum, c, x) dot8(sum, c, x)
+#define DOT8 dot8
 
 /* Seconds per weight (few rows; making a tile), per product (many rows). */
 #define SECONDS_FEW      0.022e-9
@@ -58,14 +62,15 @@ static inline __attribute__((always_inline)) __m256i quad(const void *p)
     return _mm256_set1_epi32(four);
 }
 
-static inline __attribute__((always_inline)) __m256i dot8(__m256i sum, const __m256i *c,
-                                                          const int8_t *x)
+static inline __attribute__((always_inline)) void dot8(__m256i *low, __m256i *high,
+                                                       const __m256i *c, const int8_t *x)
 {
+    (void)high;
     __m256i pairs = _mm256_maddubs_epi16(c[0], quad(x));
 #pragma GCC unroll 8
     for (int i = 1; i < 8; i++)
         pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(c[i], quad(x + 4 * i)));
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    *low = _mm256_add_epi32(*low, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
 #define TILE_QUADS 4

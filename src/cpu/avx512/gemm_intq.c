@@ -5,39 +5,43 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LANES         16
-#define ROWS          6
-#define ROWS_LESS     2
-#define ROWS_F32      12
-#define ROWS_F32_LESS 4
-#define VI            __m512i
-#define VF            __m512
-#define LOAD(p)       _mm512_loadu_si512(p)
-#define STORE(p, v)   _mm512_storeu_si512(p, v)
-#define AND(a, b)     _mm512_and_si512(a, b)
-#define OR(a, b)      _mm512_or_si512(a, b)
-#define SUB8(a, b)    _mm512_sub_epi8(a, b)
-#define SRL16(v, n)   _mm512_srli_epi16(v, n)
-#define SRL32(v, n)   _mm512_srli_epi32(v, n)
-#define SET8(v)       _mm512_set1_epi8(v)
-#define SET32(v)      _mm512_set1_epi32(v)
-#define SUB32(a, b)   _mm512_sub_epi32(a, b)
-#define MUL32(a, b)   _mm512_mullo_epi32(a, b)
-#define LOAD8(p)      _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p)))
-#define LOAD16(p)     _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
-#define FLOATS(v)     _mm512_cvtepi32_ps(v)
-#define FMA(a, b, c)  _mm512_fmadd_ps(a, b, c)
-#define MULF(a, b)    _mm512_mul_ps(a, b)
-#define SUBF(a, b)    _mm512_sub_ps(a, b)
-#define ADDF(a, b)    _mm512_add_ps(a, b)
-#define SETF(x)       _mm512_set1_ps(x)
-#define LOADF(p)      _mm512_loadu_ps(p)
-#define STOREF(p, v)  _mm512_storeu_ps(p, v)
-#define SUM4(sum, c)  _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), c)
+#define LANES           16
+#define IN_PLACE        1
+#define ROWS            6
+#define ROWS_LESS       2
+#define ROWS_F32        12
+#define ROWS_F32_LESS   4
+#define VI              __m512i
+#define VF              __m512
+#define REGISTER        "v"
+#define LOAD(p)         _mm512_loadu_si512(p)
+#define STORE(p, v)     _mm512_storeu_si512(p, v)
+#define AND(a, b)       _mm512_and_si512(a, b)
+#define OR_AND(a, v, m) _mm512_ternarylogic_epi32(a, v, m, 0xf8)
+#define SUB8(a, b)      _mm512_sub_epi8(a, b)
+#define SRL16(v, n)     _mm512_srli_epi16(v, n)
+#define SRL32(v, n)     _mm512_srli_epi32(v, n)
+#define SET8(v)         _mm512_set1_epi8(v)
+#define SET32(v)        _mm512_set1_epi32(v)
+#define SRA32(v, n)     _mm512_srai_epi32(v, n)
+#define ADD32(a, b)     _mm512_add_epi32(a, b)
+#define SUB32(a, b)     _mm512_sub_epi32(a, b)
+#define MUL32(a, b)     _mm512_mullo_epi32(a, b)
+#define LOAD8(p)        _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p)))
+#define LOAD16(p)       _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
+#define FLOATS(v)       _mm512_cvtepi32_ps(v)
+#define FMA(a, b, c)    _mm512_fmadd_ps(a, b, c)
+#define MULF(a, b)      _mm512_mul_ps(a, b)
+#define SUBF(a, b)      _mm512_sub_ps(a, b)
+#define ADDF(a, b)      _mm512_add_ps(a, b)
+#define SETF(x)         _mm512_set1_ps(x)
+#define LOADF(p)        _mm512_loadu_ps(p)
+#define STOREF(p, v)    _mm512_storeu_ps(p, v)
+#define SUM4(sum, c)    _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), c)
 #define MERGE(v, m, b)                                                                             \
     _mm512_castsi512_ps(                                                                           \
         _mm512_ternarylogic_epi32(v, _mm512_set1_epi32(m), _mm512_set1_epi32(b), 0xea))
-#define DOT8(sum, c, x) dot8(sum, c, x)
+#define DOT8 dot8
 
 /* Seconds per weight (few rows; making a tile), per product (many rows). */
 #define SECONDS_FEW      0.009e-9
@@ -62,17 +66,14 @@ static inline __attribute__((always_inline)) __m512i dot4(__m512i sum, __m512i a
     return sum;
 }
 
-/* Two chains: one would wait for its own additions. */
-static inline __attribute__((always_inline)) __m512i dot8(__m512i sum, const __m512i *c,
-                                                          const int8_t *x)
+static inline __attribute__((always_inline)) void dot8(__m512i *low, __m512i *high,
+                                                       const __m512i *c, const int8_t *x)
 {
-    __m512i other = _mm512_setzero_si512();
 #pragma GCC unroll 4
     for (int i = 0; i < 8; i += 2) {
-        sum = _mm512_dpbusd_epi32(sum, c[i], quad(x + 4 * i));
-        other = _mm512_dpbusd_epi32(other, c[i + 1], quad(x + 4 * i + 4));
+        *low = _mm512_dpbusd_epi32(*low, c[i], quad(x + 4 * i));
+        *high = _mm512_dpbusd_epi32(*high, c[i + 1], quad(x + 4 * i + 4));
     }
-    return _mm512_add_epi32(sum, other);
 }
 
 #define TILE_QUADS 4

@@ -401,17 +401,28 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
 /* Measured by bench/packed.c on one core of an AMD EPYC 9xx4, as the constants of the packed
  * kernels: products of many rows, and reading the weights where rows are few. */
 #define MACS_PER_SECOND_F32  56e9
-#define MACS_PER_SECOND_INT8 228e9
+#define MACS_PER_SECOND_INT8 215e9
 #define BYTES_PER_SECOND     85e9
 #define SECONDS_PER_CALL     1e-6
+/* Depthwise convolutions of bytes, and finishing an output of a convolution of bytes. */
+#define MACS_PER_SECOND_DEPTHWISE 21e9
+#define SECONDS_PER_OUTPUT        0.09e-9
 
 static double product_cost(const lac_layer *layer)
 {
     bool real = layer->operand[LAC_ROLE_ACTIVATIONS].tensor.dtype == LAC_F32;
     double bytes = (double)lac_tensor_bytes(&layer->operand[LAC_ROLE_WEIGHTS].tensor);
-    double seconds =
-        (double)layer->kind->macs(layer) / (real ? MACS_PER_SECOND_F32 : MACS_PER_SECOND_INT8);
-    double reading = bytes / BYTES_PER_SECOND;
+    double macs = (double)layer->kind->macs(layer), reading = bytes / BYTES_PER_SECOND;
+    double seconds = macs / (real ? MACS_PER_SECOND_F32 : MACS_PER_SECOND_INT8);
+    lac_conv_geometry g;
+    if (!real && lac_conv_geometry_of(layer, &g) && strcmp(layer->kind->row.name, "conv") == 0) {
+        if (g.groups > 1 && g.groups == g.c)
+            seconds = macs / MACS_PER_SECOND_DEPTHWISE;
+        else if (g.groups == 1) /* channels go in fours, outputs in sixteens */
+            seconds *= (double)((g.c + 3) / 4 * 4) / (double)g.c * (double)((g.k + 15) / 16 * 16) /
+                       (double)g.k;
+        seconds += SECONDS_PER_OUTPUT * (double)(g.batch * g.p * g.q * g.k);
+    }
     return SECONDS_PER_CALL + (seconds > reading ? seconds : reading);
 }
 

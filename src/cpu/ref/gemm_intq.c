@@ -1,12 +1,10 @@
 /* Format intq, portable: a group of one output taken apart at a time; the sums of the fast kernels
  * in the same order, so with 8-bit activations the same bits. */
-#include "cpu/intq.h"
-
-#include "core/parallel.h"
+#include "cpu/lowbit.h"
 
 #include <math.h>
 
-enum { GROUP_MOST = 128 };
+enum { GROUP_MOST = 128, ROWS = 32 };
 
 /* Weights of a group less its zero point. */
 static int group_weights(const lac_intq *q, int64_t n, int64_t g, int8_t *weight)
@@ -39,40 +37,36 @@ static float group_floats(const int8_t *weight, int count, const float *x)
     return sum;
 }
 
-static void outputs(void *context, int64_t begin, int64_t end)
+static void outputs(const lac_lowbit *w, int64_t first, int64_t last, int64_t row, int64_t end)
 {
-    enum { ROWS = 32 };
-    const intq_state *w = context;
-    const lac_intq *q = &w->q;
+    const lac_intq *q = &w->intq;
     int8_t weight[GROUP_MOST];
-    for (int64_t n = begin; n < end; n++)
-        for (int64_t row = 0; row < w->shape.m; row += ROWS) {
-            float sum[ROWS] = {0};
-            int64_t rows = w->shape.m - row < ROWS ? w->shape.m - row : ROWS;
-            for (int64_t g = 0; g < q->groups; g++) {
-                int count = group_weights(q, n, g, weight);
-                int64_t place = (n / LAC_INTQ_OUTPUTS * q->groups + g) * LAC_INTQ_OUTPUTS +
-                                n % LAC_INTQ_OUTPUTS;
-                float step = lac_f16_to_f32(q->scale[place]);
-                for (int64_t r = 0; r < rows; r++) {
-                    int64_t at = (row + r) * w->stride + g * q->group;
-                    float part = w->floats ? group_floats(weight, count, (const float *)w->x + at)
-                                           : group_integers(weight, count,
-                                                            (const int8_t *)w->x + at, w->zero);
-                    sum[r] = fmaf(step, part, sum[r]);
-                }
+    for (int64_t n = first; n < last; n++) {
+        float sum[ROWS] = {0};
+        for (int64_t g = 0; g < q->groups; g++) {
+            int count = group_weights(q, n, g, weight);
+            int64_t place =
+                (n / LAC_INTQ_OUTPUTS * q->groups + g) * LAC_INTQ_OUTPUTS + n % LAC_INTQ_OUTPUTS;
+            float step = lac_f16_to_f32(q->scale[place]);
+            for (int64_t r = row; r < end; r++) {
+                int64_t at = r * w->stride + g * q->group;
+                float part =
+                    w->floats ? group_floats(weight, count, (const float *)w->x + at)
+                              : group_integers(weight, count, (const int8_t *)w->x + at, w->zero);
+                sum[r - row] = fmaf(step, part, sum[r - row]);
             }
-            for (int64_t r = 0; r < rows; r++)
-                lac_epilogue_floats(&w->epilogue, row + r, n, 1, &sum[r]);
         }
+        for (int64_t r = row; r < end; r++)
+            lac_epilogue_floats(&w->epilogue, r, n, 1, &sum[r - row]);
+    }
 }
 
 static lac_status intq_run(const lac_layer *layer, void *state, lac_error *err)
 {
-    intq_state *w = state;
+    lac_lowbit *w = state;
     (void)err;
-    lac_intq_begin(w, layer, true, 0);
-    lac_parallel_for(w->shape.n, 1 + 16384 / (w->padded * w->shape.m), outputs, w);
+    lac_lowbit_begin(w, layer, true, 0);
+    lac_lowbit_products(w, 1, 0, w->shape.m, ROWS, outputs);
     return LAC_OK;
 }
 
@@ -85,10 +79,10 @@ static double intq_cost(const lac_layer *layer)
     return lac_packed_seconds(weights * (2e-9 + 0.5e-9 * (double)shape.m), weights, &shape);
 }
 
-#define intq_can_run lac_intq_can_run
-#define intq_prepare lac_intq_prepare
-#define intq_release lac_intq_release
-#define intq_bytes   lac_intq_bytes
+#define intq_can_run lac_lowbit_can_run
+#define intq_prepare lac_lowbit_prepare
+#define intq_release lac_lowbit_release
+#define intq_bytes   lac_lowbit_bytes
 
 LAC_PACKED_ROWS(intq_f32_ref, "intq", LAC_F32, 0, intq, "few-bit integers, portable")
 LAC_PACKED_ROWS(intq_s8_ref, "intq", LAC_I8, 0, intq, "few-bit integers, portable")

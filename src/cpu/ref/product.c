@@ -69,9 +69,9 @@ static inline void integer_store(const lac_product *w, int64_t channel, int64_t 
         real[j] = (float)sum[j] * scale;
         if (!steps)
             continue;
-        lac_step_of(scale, bias ? bias[channel + j] : 0, layer->output_scale, &step, &add);
+        lac_steps_of(scale, bias ? bias[channel + j] : 0, layer->output_scale, &step, &add);
         store_integer(&layer->output, y + j * w->y_k,
-                      (double)nearbyintf(lac_step((float)sum[j], step, add, low, high)) +
+                      (double)nearbyintf(lac_steps((float)sum[j], step, add, low, high)) +
                           layer->output_zero);
     }
     if (!steps)
@@ -233,8 +233,9 @@ static bool product_can_run(const lac_layer *layer, char *why, size_t why_size)
 
 /* Measured on one core of an AMD EPYC 9xx4, vectors as wide as it has: products of 50 rows. Few
  * rows leave pixels of a block empty. */
-#define MACS_PER_SECOND  16e9
-#define SECONDS_PER_CALL 1.5e-6
+#define MACS_PER_SECOND           16e9
+#define MACS_PER_SECOND_DEPTHWISE 1e9
+#define SECONDS_PER_CALL          1.5e-6
 
 static double product_cost(const lac_layer *layer)
 {
@@ -242,7 +243,8 @@ static double product_cost(const lac_layer *layer)
     double macs = (double)layer->kind->macs(layer);
     if (lac_conv_geometry_of(layer, &g) && g.q > 0)
         macs *= (double)((g.q + LAC_PIXELS - 1) / LAC_PIXELS * LAC_PIXELS) / (double)g.q;
-    return SECONDS_PER_CALL + macs / MACS_PER_SECOND;
+    bool depthwise = g.groups > 1 && g.groups == g.c && g.groups == g.k;
+    return SECONDS_PER_CALL + macs / (depthwise ? MACS_PER_SECOND_DEPTHWISE : MACS_PER_SECOND);
 }
 
 static size_t product_bytes(const void *state)

@@ -9,6 +9,8 @@
  * the rate that the baseline reached in the same run. A case whose format or kernel does not exist
  * is reported as missing. --fresh measures the machine's ceilings anew. --quick: tiny layers and no
  * repeats, to test the program. */
+#include "networks.h"
+
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "report/json.h"
@@ -32,16 +34,19 @@ typedef enum measure {
     SHARE_OF_PEAK,  /* operations on stored elements over the measured int8 peak */
     SHARE_OF_READ,  /* stored bytes per second over the measured read bandwidth */
     WEIGHTS_RATE,   /* 170e9 weights per second is 1 */
-    OVER_ONE_THREAD
+    OVER_ONE_THREAD,
+    OVER_OWN_FLOATS /* a whole network: time of the same one, dense float32, on this executor */
 } measure;
 
 static const char *const baselines[] = {
-    "oneDNN float32", "oneDNN int8", "int8 peak", "read bandwidth", "170 G weights/s", "one thread",
+    "oneDNN float32",  "oneDNN int8", "int8 peak",     "read bandwidth",
+    "170 G weights/s", "one thread",  "dense float32",
 };
 
 typedef struct bench_case {
-    const char *name, *layer;
-    const char *formats; /* "intq:bits=4": alternatives are separated by | */
+    const char *name, *layer; /* of a network: its file */
+    const char
+        *formats; /* of a network: the scheme; "intq:bits=4": alternatives are separated by | */
     lac_dtype weights;
     uint32_t activations; /* types */
     lac_sparsity sparsity;
@@ -107,6 +112,12 @@ typedef struct bench_case {
         .activations = activations_, .sparsity = {__VA_ARGS__}, .measure = OVER_ONE_THREAD,        \
         .target = 1.9                                                                              \
     }
+#define NETWORK(name_, file_, scheme)                                                              \
+    {                                                                                              \
+        .name = "network." name_, .layer = file_, .formats = scheme, .measure = OVER_OWN_FLOATS,   \
+        .target = NAN                                                                              \
+    }
+#define INT8(name_) NETWORK(#name_ ".int8", #name_ "/model.onnx", "int8")
 #define DENSE                                                                                      \
     {                                                                                              \
         .density = 1                                                                               \
@@ -161,7 +172,7 @@ static const bench_case cases[] = {
      .sparsity = DENSE,
      .bits = 4,
      .measure = OVER_DENSE_F32,
-     .target = 0.6},
+     .target = NAN},
     {.name = "spmm.i8.codebook4",
      .layer = BERT,
      .formats = "codebook:bits=4",
@@ -182,7 +193,7 @@ static const bench_case cases[] = {
      .target = 0.75},
     {.name = "lut.1bit",
      .layer = "gemm:m=1,n=1024,k=4096",
-     .formats = "bcq:bits=1",
+     .formats = "bcq:planes=1",
      .weights = LAC_F32,
      .activations = ANY,
      .sparsity = DENSE,
@@ -195,6 +206,29 @@ static const bench_case cases[] = {
     THREADS("i8.block1x4.80", WIDE, "block:r=1,c=4", LAC_I8, BYTES, .cols = 4, .density = 0.2),
     THREADS("i8.nm.2:4", BERT, "nm:n=2,m=4", LAC_I8, BYTES, .n = 2, .m = 4),
     THREADS("i8.srbcrs8.30", WIDE, "sr-bcrs:v=8", LAC_I8, BYTES, .rows = 8, .density = 0.3),
+    INT8(deit_tiny),
+    NETWORK("deit_tiny.nm:2:4", "deit_tiny/model.onnx", "nm:2:4"),
+    NETWORK("deit_tiny.nm:2:4+int8", "deit_tiny/model.onnx", "nm:2:4+int8"),
+    NETWORK("deit_tiny.block:1:4:0.2+int8", "deit_tiny/model.onnx", "block:1:4:0.2+int8"),
+    NETWORK("minilm_l6_sst2.int8", "minilm_l6_sst2/model_dense.onnx", "int8"),
+    NETWORK("minilm_l6_sst2_2to4.nm:2:4+int8", "minilm_l6_sst2/model_2to4.onnx", "nm:2:4+int8"),
+    INT8(kwt1),
+    INT8(mobilenet_v1),
+    INT8(mobilenet_v2),
+    INT8(squeezenet_deep_compression),
+    INT8(resnet20_cifar10),
+    INT8(resnet56_cifar10),
+    INT8(mlperf_tiny_resnet8),
+    INT8(mlperf_tiny_ds_cnn),
+    INT8(mlperf_tiny_autoencoder),
+    INT8(mnist_lstm),
+    INT8(stories260k),
+    INT8(lenet5_dense),
+    INT8(lenet5_pruned),
+    INT8(lenet300_dense),
+    NETWORK("lenet300_pruned.magnitude:density=0.1", "lenet300_pruned/model.onnx",
+            "magnitude:density=0.1"),
+    NETWORK("lenet300_2to4.nm:2:4+int8", "lenet300_2to4/model.onnx", "nm:2:4+int8"),
 };
 enum { N_CASES = sizeof cases / sizeof *cases };
 
@@ -423,6 +457,22 @@ static lac_status measure_case(const bench *b, result *r, lac_error *err)
     return status;
 }
 
+static lac_status measure_network(const bench *b, result *r, lac_error *err)
+{
+    bench_network n;
+    LAC_TRY(bench_network_run(&n, r->c->layer, r->c->formats, b->o.quick ? 0 : 2, err));
+    snprintf(r->kernel, sizeof r->kernel, "executor");
+    snprintf(r->format, sizeof r->format, "%s", r->c->formats);
+    lac_isa_text(b->isa, r->isa, sizeof r->isa);
+    r->ms = 1e3 * n.seconds;
+    r->baseline_ms = 1e3 * n.dense_seconds;
+    r->ratio = n.dense_seconds / n.seconds;
+    r->gflops = 2e-9 * (double)n.macs / n.seconds;
+    r->gbps = 1e-9 * (double)n.stored_bytes / n.seconds;
+    r->stored_bytes = n.stored_bytes;
+    return LAC_OK;
+}
+
 static void run_case(const bench *b, result *r)
 {
     lac_error err = {0};
@@ -432,7 +482,8 @@ static void run_case(const bench *b, result *r)
     r->target = intel ? r->c->target_intel : r->c->target;
     if (!(b->isa & LAC_ISA_AVX512)) /* the goal there: half of the above */
         r->target *= 0.5;
-    lac_status status = measure_case(b, r, &err);
+    lac_status status =
+        r->c->measure == OVER_OWN_FLOATS ? measure_network(b, r, &err) : measure_case(b, r, &err);
     if (status == LAC_ERROR_MEMORY)
         must(status, &err);
     if (status != LAC_OK) {
