@@ -67,9 +67,8 @@ static lac_status describe(lac_plan *plan, const lac_session *session, lac_step 
     if (plan->layout && step->node->out[0] >= 0)
         step->layer.output_layout = plan->layout[step->node->out[0]];
     int residual = step->node->n_in == LAC_IN_COUNT ? step->node->in[LAC_IN_RESIDUAL] : -1;
-    step->layer.residual_in_place =
-        plan->root && residual >= 0 && step->node->out[0] >= 0 &&
-        plan->root[residual] == plan->root[step->node->out[0]];
+    step->layer.residual_in_place = plan->root && residual >= 0 && step->node->out[0] >= 0 &&
+                                    plan->root[residual] == plan->root[step->node->out[0]];
     if (step->packed) {
         lac_operand *w = &step->layer.operand[LAC_ROLE_WEIGHTS];
         w->packed = step->packed;
