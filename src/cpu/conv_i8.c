@@ -360,12 +360,10 @@ static bool same_numbers(const lac_conv_i8 *w, const lac_layer *layer)
     const lac_operand *weights = &layer->operand[LAC_ROLE_WEIGHTS];
     const lac_tensor *bias = &layer->operand[LAC_ROLE_BIAS].tensor;
     size_t bytes = (size_t)w->shape.n * sizeof(float);
-    if (!w->known || w->e.activation != layer->activation ||
-        memcmp(&w->e.low, &layer->low, sizeof w->e.low) != 0 ||
-        memcmp(&w->e.high, &layer->high, sizeof w->e.high) != 0 ||
-        w->e.dtype != layer->output.dtype || w->beside_dtype != layer->beside.dtype ||
-        w->e.output_scale != layer->output_scale || w->e.output_zero != layer->output_zero ||
-        !w->e.bias != !bias->data ||
+    if (!w->known || w->e.activation != layer->activation || w->e.low != layer->low ||
+        w->e.high != layer->high || w->e.dtype != layer->output.dtype ||
+        w->beside_dtype != layer->beside.dtype || w->e.output_scale != layer->output_scale ||
+        w->e.output_zero != layer->output_zero || !w->e.bias != !bias->data ||
         !w->e.residual != !layer->operand[LAC_ROLE_RESIDUAL].tensor.data ||
         w->x_zero != x->zero_point || w->x_scale != (x->scale_count ? x->scale[0] : 1))
         return false;

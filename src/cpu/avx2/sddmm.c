@@ -32,16 +32,17 @@ SDDMM_INLINE void step(__m256i sum[8], const queries *q, int v, const int8_t *co
                        int64_t at, int64_t k)
 {
     __m256i x[4];
+    const int keys = 8 / v;
 #pragma GCC unroll 4
-    for (int j = 0; j < 8 / v; j++)
+    for (int j = 0; j < keys; j++)
         x[j] = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(key[j] + at)));
 #pragma GCC unroll 8
     for (int i = 0; i < v; i++) {
         const int16_t *from = q->chunk + (k / 16 * v + i) * 16;
         __m256i y = _mm256_load_si256((const __m256i *)from);
 #pragma GCC unroll 4
-        for (int j = 0; j < 8 / v; j++) {
-            __m256i *s = &sum[i * (8 / v) + j];
+        for (int j = 0; j < keys; j++) {
+            __m256i *s = &sum[i * keys + j];
             *s = _mm256_add_epi32(*s, _mm256_madd_epi16(x[j], y));
             IN_REGISTER(*s);
         }
