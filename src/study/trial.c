@@ -342,13 +342,19 @@ static lac_status try_row(looking *l, const lac_kernel *kernel, lac_error *err)
     return accepted ? LAC_OK : LAC_ERROR_UNSUPPORTED;
 }
 
+/* What is the same for all rows. */
+static lac_status prepare(looking *l, lac_error *err)
+{
+    shapes s;
+    LAC_TRY(spec_shapes(l->spec, &s, err));
+    l->few = s.tokens < 16;
+    return make_weights(&l->weights, l->spec, err);
+}
+
 static lac_status try_rows(looking *l, uint32_t activations, uint32_t isa, bool library,
                            lac_error *err)
 {
     int seen = 0;
-    shapes s;
-    LAC_TRY(spec_shapes(l->spec, &s, err));
-    l->few = s.tokens < 16;
     /* Portable rows are for CPUs that have nothing else, and take long. */
     for (int portable = 0; portable < 2 && l->seconds < 0; portable++)
         for (int i = 0; i < lac_table_count(&lac_kernels); i++) {
@@ -356,7 +362,7 @@ static lac_status try_rows(looking *l, uint32_t activations, uint32_t isa, bool 
             if ((kernel->isa == 0) != portable || !fits(kernel, l->spec, activations, isa, library))
                 continue;
             if (!l->weights)
-                LAC_TRY(make_weights(&l->weights, l->spec, err));
+                LAC_TRY(prepare(l, err));
             seen++;
             lac_status status = try_row(l, kernel, err);
             if (status != LAC_OK && status != LAC_ERROR_UNSUPPORTED)
