@@ -1,5 +1,5 @@
 /* One synthetic layer on one kernel, to be timed: what `bench` compares a network's layers with,
- * and what bench/kernels.c measures. Weights have a pattern of zeros that a format can hold,
+ * and what bench_kernels measures. Weights have a pattern of zeros that a format can hold,
  * activations the layouts that the kernel reads and writes best. */
 #ifndef LACUNA_STUDY_TRIAL_H
 #define LACUNA_STUDY_TRIAL_H

@@ -237,7 +237,7 @@ static void nm_bytes_block(const lac_nm_state *w, const lac_nm_rows *rows, int64
 }
 
 static const lac_nm_plan nm_bytes_plan = {.block = nm_bytes_block, .rows = ROWS};
-#define nm_bytes_STEP 1.6e-9 /* measured by bench/kernels.c */
+#define nm_bytes_STEP 1.6e-9 /* measured by bench_kernels */
 LAC_NM_ROWS(nm_s8_avx2, LAC_I8, LAC_ISA_AVX2, nm_bytes, "N:M int8, byte shuffles")
 LAC_NM_ROWS(nm_u8_avx2, LAC_U8, LAC_ISA_AVX2, nm_bytes, "N:M uint8, byte shuffles")
 
@@ -356,6 +356,6 @@ static void nm_floats_block(const lac_nm_state *w, const lac_nm_rows *rows, int6
 }
 
 static const lac_nm_plan nm_floats_plan = {.block = nm_floats_block, .rows = 16};
-#define nm_floats_STEP 7e-9 /* measured by bench/kernels.c */
+#define nm_floats_STEP 7e-9 /* measured by bench_kernels */
 LAC_NM_ROWS(nm_f32_avx2, LAC_F32, LAC_ISA_AVX2, nm_floats, "N:M float32, register shuffles")
 #endif

@@ -7,7 +7,7 @@
 #define VBMI    0
 #include "cpu/avx512/gemm_nm_bytes.inc"
 
-#define nm_bytes_STEP 0.48e-9 /* measured by bench/kernels.c */
+#define nm_bytes_STEP 0.48e-9 /* measured by bench_kernels */
 #define ISA           (LAC_ISA_AVX2 | LAC_ISA_AVX512 | LAC_ISA_VNNI)
 LAC_NM_ROWS(nm_s8_avx512vnni, LAC_I8, ISA, nm_bytes, "N:M int8, byte shuffles and VNNI")
 LAC_NM_ROWS(nm_u8_avx512vnni, LAC_U8, ISA, nm_bytes, "N:M uint8, byte shuffles and VNNI")
@@ -140,6 +140,6 @@ static void nm_floats_block(const lac_nm_state *w, const lac_nm_rows *rows, int6
 }
 
 static const lac_nm_plan nm_floats_plan = {.block = nm_floats_block, .rows = 16};
-#define nm_floats_STEP 2.5e-9 /* measured by bench/kernels.c */
+#define nm_floats_STEP 2.5e-9 /* measured by bench_kernels */
 LAC_NM_ROWS(nm_f32_avx512, LAC_F32, ISA, nm_floats, "N:M float32, register shuffles")
 #endif

@@ -62,7 +62,7 @@ static void nm_block(const lac_nm_state *w, const lac_nm_rows *rows, int64_t pan
 }
 
 static const lac_nm_plan nm_plan = {.block = nm_block, .rows = ROWS};
-#define nm_STEP 25e-9 /* measured by bench/kernels.c */
+#define nm_STEP 25e-9 /* measured by bench_kernels */
 
 LAC_NM_ROWS(nm_f32_ref, LAC_F32, 0, nm, "N:M float32, portable")
 LAC_NM_ROWS(nm_s8_ref, LAC_I8, 0, nm, "N:M int8, portable")
