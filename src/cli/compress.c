@@ -139,8 +139,18 @@ static lac_status external_bytes(const cli_arguments *arguments, const lac_graph
                                  int64_t *external, lac_error *err)
 {
     size_t bytes = 0;
-    for (int v = 0; v < graph->n_values; v++)
-        bytes += graph->values[v].constant.data ? lac_tensor_bytes(&graph->values[v].constant) : 0;
+    bool *counted = lac_alloc((size_t)graph->n_values, sizeof *counted, err);
+    if (!counted)
+        return LAC_ERROR_MEMORY;
+    for (int n = 0; n < graph->n_nodes; n++) /* what compression replaced has no reader */
+        for (int i = 0; i < graph->nodes[n].n_in; i++) {
+            int v = graph->nodes[n].in[i];
+            if (v < 0 || counted[v] || !graph->values[v].constant.data)
+                continue;
+            counted[v] = true;
+            bytes += lac_tensor_bytes(&graph->values[v].constant);
+        }
+    lac_free(counted);
     return option_int(arguments, "external", bytes > WORTH_MAPPING ? WORTH_MOVING : 0, 0, INT64_MAX,
                       external, err);
 }
