@@ -290,9 +290,9 @@ static lac_status make_bands(lac_conv_i8 *w, lac_error *err)
 
 static lac_status make_numbers(lac_conv_i8 *w, lac_error *err)
 {
-    float **real[] = {&w->w_scale, &w->bias, &w->scale, &w->add, &w->factor, &w->shift};
+    float **real[] = {&w->w_scale, &w->bias, &w->scale, &w->factor, &w->shift};
     w->outputs = (w->shape.n + LAC_CONV_I8_BLOCK - 1) / LAC_CONV_I8_BLOCK * LAC_CONV_I8_BLOCK;
-    for (int i = 0; i < 6; i++) {
+    for (size_t i = 0; i < sizeof real / sizeof *real; i++) {
         *real[i] = lac_alloc((size_t)w->outputs, sizeof(float), err);
         if (!*real[i])
             return LAC_ERROR_MEMORY;
@@ -312,7 +312,6 @@ void lac_conv_i8_release(void *state)
     lac_free(w->w_scale);
     lac_free(w->bias);
     lac_free(w->scale);
-    lac_free(w->add);
     lac_free(w->factor);
     lac_free(w->shift);
     lac_free(w->start);
@@ -429,7 +428,6 @@ static void find_numbers(lac_conv_i8 *w, const lac_layer *layer)
         w->w_scale[n] = weights->scale_count > 1 ? weights->scale[n] : w->first_scale;
         w->bias[n] = bias ? bias[n] : -0.0f; /* x - 0 is x, whatever its sign */
         w->scale[n] = w->x_scale * w->w_scale[n];
-        w->add[n] = w->bias[n];
         int64_t at = place_of(w, n);
         lac_steps_of(w->scale[n], bias ? bias[n] : 0, e->output_scale, &w->factor[at],
                      &w->shift[at]);

@@ -55,8 +55,8 @@ typedef struct lac_conv_i8 {
     lac_epilogue e;
     float x_scale, first_scale;
     int32_t x_zero;
-    float *w_scale, *bias; /* as they were */
-    float *scale, *add;    /* x = sum * scale + add */
+    float *w_scale;        /* as they were */
+    float *scale, *bias;   /* x = sum * scale + bias */
     float *factor, *shift; /* the same in steps of the output */
     int32_t *start;        /* what a sum begins with: minus what the zero point adds */
     float inverse;

@@ -89,7 +89,7 @@ static double score_of(const lac_graph *graph, const lac_model *model, int64_t i
 
 static void check_choice(const lac_auto *chosen, const lac_model *model, double max_loss)
 {
-    char path[] = "/tmp/lacuna-auto-XXXXXX";
+    char path[] = LACUNA_BINARY_DIR "/test_auto_XXXXXX"; /* filled in by mkstemp */
     lac_graph *read;
     lac_session *session;
     assert_true(chosen->n > 0 && chosen->n == chosen->compression.n_weights);

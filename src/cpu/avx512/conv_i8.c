@@ -31,7 +31,7 @@ INLINE finish_of finish_numbers(const lac_conv_i8 *w, const lac_conv_i8_row *r)
 {
     bool bytes = w->way == LAC_CONV_I8_BYTES;
     return (finish_of){.factor = (bytes ? w->factor : w->scale) + r->first,
-                       .shift = (bytes ? w->shift : w->add) + r->first,
+                       .shift = (bytes ? w->shift : w->bias) + r->first,
                        .residual = w->e.residual,
                        .output = w->e.output,
                        .n = w->shape.n,

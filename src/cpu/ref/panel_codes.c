@@ -25,37 +25,25 @@ static void fill_i8(const lac_codebook *c, const int8_t *book, int64_t panel, in
             to[k / 4][o][k % 4] = book[lac_codebook_code(codes, c->bits, o, k)];
 }
 
-static void dot_f32(const lac_codebook *c, const float *book, int64_t begin, int64_t end,
-                    const float *x, float *sums)
-{
-    for (int64_t i = begin; i < end; i++) {
-        float sum = 0;
-        for (int64_t k = 0; k < c->cols; k++) {
-            const uint8_t *codes =
-                lac_codebook_block(c, i / LAC_CODEBOOK_OUTPUTS, k / LAC_CODEBOOK_BLOCK);
-            sum += book[lac_codebook_code(codes, c->bits, (int)(i % LAC_CODEBOOK_OUTPUTS),
-                                          (int)(k % LAC_CODEBOOK_BLOCK))] *
-                   x[k];
-        }
-        sums[i - begin] = sum;
+#define DOT(name, weight, activation, total)                                                       \
+    static void name(const lac_codebook *c, const weight *book, int64_t begin, int64_t end,        \
+                     const activation *x, total *sums)                                             \
+    {                                                                                              \
+        for (int64_t i = begin; i < end; i++) {                                                    \
+            total sum = 0;                                                                         \
+            for (int64_t k = 0; k < c->cols; k++) {                                                \
+                const uint8_t *codes =                                                             \
+                    lac_codebook_block(c, i / LAC_CODEBOOK_OUTPUTS, k / LAC_CODEBOOK_BLOCK);       \
+                sum += book[lac_codebook_code(codes, c->bits, (int)(i % LAC_CODEBOOK_OUTPUTS),     \
+                                              (int)(k % LAC_CODEBOOK_BLOCK))] *                    \
+                       x[k];                                                                       \
+            }                                                                                      \
+            sums[i - begin] = sum;                                                                 \
+        }                                                                                          \
     }
-}
-
-static void dot_i8(const lac_codebook *c, const int8_t *book, int64_t begin, int64_t end,
-                   const uint8_t *x, int32_t *sums)
-{
-    for (int64_t i = begin; i < end; i++) {
-        int32_t sum = 0;
-        for (int64_t k = 0; k < c->cols; k++) {
-            const uint8_t *codes =
-                lac_codebook_block(c, i / LAC_CODEBOOK_OUTPUTS, k / LAC_CODEBOOK_BLOCK);
-            sum += book[lac_codebook_code(codes, c->bits, (int)(i % LAC_CODEBOOK_OUTPUTS),
-                                          (int)(k % LAC_CODEBOOK_BLOCK))] *
-                   x[k];
-        }
-        sums[i - begin] = sum;
-    }
-}
+DOT(dot_f32, float, float, float)
+DOT(dot_i8, int8_t, uint8_t, int32_t)
+#undef DOT
 
 static int32_t step(int32_t sum, const uint8_t *x, const element *e)
 {
